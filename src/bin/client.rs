@@ -1,0 +1,3 @@
+//! The client: arguments, exit codes, nothing else.
+
+fn main() {}

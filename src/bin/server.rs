@@ -1,0 +1,3 @@
+//! The server: arguments, exit codes, nothing else.
+
+fn main() {}

@@ -1,0 +1,2 @@
+//! The deterministic state.
+pub mod change;

@@ -1,0 +1,129 @@
+//! Every maximum of the program in one place, each with what happens when it is reached.
+//!
+//! Sizes are bytes and times are [`Duration`]s unless a name says otherwise. What an operator may
+//! want otherwise is an option of the server; its default stands here.
+
+use std::time::Duration;
+
+// --- what people may write ---
+
+/// Longest name: a longer one is `bad_name`.
+pub const NAME_BYTES_MAX: usize = 32;
+/// Shortest password: a shorter one is `bad_password`.
+pub const PASSWORD_BYTES_MIN: usize = 8;
+/// Longest password: a longer one is `bad_password`.
+pub const PASSWORD_BYTES_MAX: usize = 128;
+/// Longest text of a message: a longer one is `too_long`.
+pub const TEXT_BYTES_MAX: usize = 16 * 1024;
+/// Longest pattern of LIST: a longer one is `bad_arguments`.
+pub const PATTERN_BYTES_MAX: usize = 128;
+/// Longest PHC string of a password hash in an op.
+pub const PASSWORD_HASH_BYTES_MAX: usize = 256;
+
+// --- lines and frames ---
+
+/// Longest line before login, its end not counted: `too_long`, and the rest of it is skipped.
+pub const LINE_BYTES_MAX_BEFORE_LOGIN: usize = 4 * 1024;
+/// Longest line after login, its end not counted: `too_long`, and the rest of it is skipped.
+/// A text of 16 KiB in which every byte is escaped still fits.
+pub const LINE_BYTES_MAX: usize = 33 * 1024;
+/// Longest body of a client's frame before login: `too_long`, and the connection is closed.
+pub const FRAME_BODY_BYTES_MAX_BEFORE_LOGIN: usize = 1024;
+/// Longest body of a client's frame after login: `too_long`, and the connection is closed.
+pub const FRAME_BODY_BYTES_MAX: usize = 32 * 1024;
+/// Longest body of a frame that a server sends to a client; it divides what is longer.
+pub const FRAME_BODY_BYTES_MAX_TO_CLIENT: usize = 64 * 1024;
+/// Longest payload of an op in the log.
+pub const OP_BYTES_MAX: usize = 20 * 1024;
+
+// --- history ---
+
+/// How many messages HISTORY gives when nothing is said.
+pub const HISTORY_MESSAGES_DEFAULT: u32 = 100;
+/// How many messages HISTORY gives at most: more is `bad_arguments`.
+pub const HISTORY_MESSAGES_MAX: u32 = 1000;
+/// How many messages the store hands out at a time; a longer answer takes several pages.
+pub const PAGE_MESSAGES_MAX: u32 = 256;
+/// How many bytes of text the store hands out at a time (but always at least one message).
+pub const PAGE_TEXT_BYTES_MAX: usize = 128 * 1024;
+
+// --- sessions ---
+
+/// Requests that a session may have open: beyond, `bad_arguments`.
+pub const SESSION_OPEN_REQUESTS_MAX: u64 = 256;
+/// Sessions of an account: beyond, the least recently used one is let go.
+pub const ACCOUNT_SESSIONS_MAX: usize = 16;
+/// Answers to account creations that are kept for a retry: beyond, the oldest is forgotten, and
+/// its retry gets `name_taken`. At Argon2's price that many take more than a minute to make.
+pub const REMEMBERED_CREATIONS_MAX: usize = 4096;
+
+// --- connections ---
+
+/// Requests of one connection on their way through the log: beyond, nothing more is read from it.
+pub const CONNECTION_REQUESTS_MAX: usize = 256;
+/// Clients at a time (`--max-clients`): beyond, a connection is closed with `busy`.
+pub const CLIENTS_MAX_DEFAULT: usize = 20_000;
+/// Clients of one address at a time (`--max-clients-per-ip`), loopback exempt: beyond, a
+/// connection is closed with `busy`.
+pub const CLIENTS_PER_IP_MAX_DEFAULT: usize = 1000;
+/// Bytes waiting to be sent on one connection: beyond, no request of it is taken up, and
+/// deliveries wait in the store.
+pub const SEND_QUEUE_BYTES_MAX: usize = 1024 * 1024;
+/// How long a send queue may stay full: then the connection is closed.
+pub const SEND_QUEUE_FULL_MAX: Duration = Duration::from_secs(30);
+/// Bytes read from one connection before the next has its turn.
+pub const READ_BUDGET_BYTES: usize = 64 * 1024;
+/// Connections accepted from one listener before the others have their turn.
+pub const ACCEPT_BUDGET: usize = 64;
+/// How long accepting pauses when there are no file descriptors left.
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How long a connection may be silent before it is told how to get help.
+pub const GREETING_AFTER: Duration = Duration::from_secs(1);
+/// Time to log in over binary frames: then the connection is closed.
+pub const LOGIN_TIME_MAX_BINARY: Duration = Duration::from_secs(10);
+/// Time to log in over text: then the connection is closed.
+pub const LOGIN_TIME_MAX_TEXT: Duration = Duration::from_secs(60);
+/// Time from the first byte of a line or a frame to its last: then the connection is closed.
+pub const PARTIAL_MESSAGE_TIME_MAX: Duration = Duration::from_secs(60);
+/// Errors in a row before login: then the connection is closed.
+pub const ERRORS_BEFORE_LOGIN_MAX: u32 = 10;
+
+// --- passwords ---
+
+/// Checks and hashes waiting for the password worker: beyond, `busy`.
+pub const PASSWORD_QUEUE_MAX: usize = 1024;
+/// Wrong passwords of one account or one address (loopback exempt) before it has to wait.
+pub const LOGIN_FAILURES_FREE: u32 = 5;
+/// The first wait; each further failure doubles it.
+pub const LOGIN_WAIT_FIRST: Duration = Duration::from_secs(1);
+/// The longest wait.
+pub const LOGIN_WAIT_MAX: Duration = Duration::from_secs(60);
+/// Accounts and addresses of which failures are remembered: beyond, the oldest are forgotten.
+pub const LOGIN_FAILURES_REMEMBERED_MAX: usize = 65_536;
+
+// --- journal and store ---
+
+/// Size at which the journal begins a new segment.
+pub const SEGMENT_BYTES: u64 = 64 * 1024 * 1024;
+/// How much of a segment is written with zeros ahead of the records, so that a sync does not
+/// have to change the file's size.
+pub const SEGMENT_PREPARED_BYTES: u64 = 1024 * 1024;
+/// Full segments that are kept behind the store's checkpoint, for servers that catch up.
+pub const SEGMENTS_KEPT: usize = 1;
+/// Ops in one transaction of the store: then it is committed.
+pub const TRANSACTION_OPS_MAX: u64 = 4096;
+/// Age of a transaction of the store: then it is committed.
+pub const TRANSACTION_AGE_MAX: Duration = Duration::from_secs(1);
+/// Bytes of the store's write-ahead log: beyond, it is checkpointed.
+pub const CHECKPOINT_BYTES: u64 = 32 * 1024 * 1024;
+/// Bytes of applied ops that the store has not taken in: beyond, no new requests are taken.
+pub const STORE_LAG_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Queries waiting for the store's worker: beyond, `busy`.
+pub const STORE_QUERIES_MAX: usize = 65_536;
+
+// --- the loop ---
+
+/// Events taken from one poll.
+pub const EVENTS_PER_POLL: usize = 1024;
+/// How long a stopping server goes on to send what is still queued.
+pub const SHUTDOWN_TIME_MAX: Duration = Duration::from_secs(2);

@@ -1,0 +1,1 @@
+//! One thread, one poll, one registry of connections.

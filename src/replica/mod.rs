@@ -1,0 +1,1 @@
+//! The protocol that decides when an op is committed.

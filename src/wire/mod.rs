@@ -1,0 +1,3 @@
+//! Bytes to messages and back.
+pub mod message;
+pub mod prepare;
