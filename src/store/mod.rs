@@ -23,6 +23,10 @@ pub trait Store: Send {
     /// journal up to it is no longer needed to start again.
     fn checkpoint(&mut self) -> Result<OpNumber, StoreError>;
 
+    /// How many bytes a checkpoint would have to move, at most: it is time for one when there are
+    /// many.
+    fn unsynced_bytes(&self) -> Result<u64, StoreError>;
+
     /// Looks something up, in the state after the last `apply`.
     fn query(&mut self, query: &Query) -> Result<Found, StoreError>;
 }
@@ -140,6 +144,14 @@ pub enum StoreError {
         path: String,
         /// What SQLite says.
         source: rusqlite::Error,
+    },
+    /// A file of it, or its folder, cannot be used.
+    #[error("{path} cannot be used: {source}")]
+    File {
+        /// The file or folder.
+        path: String,
+        /// What the operating system says.
+        source: std::io::Error,
     },
     /// Not a store of this program, or of a newer version of it.
     #[error("{0}")]
