@@ -1,6 +1,18 @@
 //! What is kept for ever: everything that committed ops have changed, in a database, written
 //! behind the journal.
 
+mod codec;
+mod garbage;
+mod history;
+mod loading;
+mod pending;
+mod problem;
+mod schema;
+mod sqlite;
+mod writing;
+
+pub use sqlite::SqliteStore;
+
 use crate::chat::change::{Change, Image};
 use crate::types::{AccountId, ConversationId, OpNumber, Timestamp};
 
@@ -10,7 +22,6 @@ use crate::types::{AccountId, ConversationId, OpNumber, Timestamp};
 /// process the store is as of some commit, at least the newest before the newest `checkpoint`,
 /// and after a crash of the machine likewise: never a part of a transaction.
 pub trait Store: Send {
-    /// Everything that memory has to hold, as of the last op that is in the store.
     fn load(&mut self) -> Result<Image, StoreError>;
 
     /// Adds the changes of committed ops.
