@@ -5,12 +5,15 @@ mod codec;
 mod garbage;
 mod history;
 mod loading;
+mod memory;
 mod pending;
 mod problem;
 mod schema;
 mod sqlite;
+
 mod writing;
 
+pub use memory::MemoryStore;
 pub use sqlite::SqliteStore;
 
 use crate::chat::change::{Change, Image};
@@ -22,6 +25,7 @@ use crate::types::{AccountId, ConversationId, OpNumber, Timestamp};
 /// process the store is as of some commit, at least the newest before the newest `checkpoint`,
 /// and after a crash of the machine likewise: never a part of a transaction.
 pub trait Store: Send {
+    /// Everything that memory has to hold, as of the last op that is in the store.
     fn load(&mut self) -> Result<Image, StoreError>;
 
     /// Adds the changes of committed ops.
