@@ -10,11 +10,12 @@ mod pending;
 mod problem;
 mod schema;
 mod sqlite;
-
+mod worker;
 mod writing;
 
 pub use memory::MemoryStore;
 pub use sqlite::SqliteStore;
+pub use worker::{QueueFull, StoreAnswer, StoreWorker};
 
 use crate::chat::change::{Change, Image};
 use crate::types::{AccountId, ConversationId, OpNumber, Timestamp};
