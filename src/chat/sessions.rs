@@ -3,6 +3,10 @@
 //! The answers that a session remembers are what makes a retry safe: a request that comes again
 //! is answered, not repeated. They are replicated like everything else, so that the next primary
 //! answers as the last one would have.
+//!
+//! Of a session that is gone nothing is known. One that is opened under its id later is a new one,
+//! to which every number is new: a client that hears `session_gone` draws another id, and leaves
+//! open requests of the old session alone, or they might be done twice.
 
 use std::collections::{HashMap, VecDeque};
 
