@@ -13,7 +13,6 @@ use super::Server;
 use super::connection::{Check, Committing, LoggingIn, Login, NewAccount, Purpose, Reading, Step};
 use super::feed::Feed;
 use super::passwords::{Job, PasswordOutcome, QueueFull, Work};
-use crate::limits::LOGIN_TIME_MAX_TEXT;
 use crate::net::ConnectionId;
 use crate::store::{Query, Range, Scope};
 use crate::types::{
@@ -315,7 +314,7 @@ impl Server {
             return;
         };
         client.feed = Feed::none();
-        client.login_deadline = now + LOGIN_TIME_MAX_TEXT;
+        client.logged_out_since = now;
         if let Some(connections) = self.online.get_mut(&login.account) {
             connections.retain(|other| *other != id);
             if connections.is_empty() {

@@ -12,6 +12,7 @@ use std::net::IpAddr;
 use super::feed::Feed;
 use super::history::{Listing, Stream};
 use super::throttle::Allowance;
+use crate::limits::{GREETING_AFTER, LOGIN_TIME_MAX_BINARY, LOGIN_TIME_MAX_TEXT};
 use crate::types::{
     AccountId, Name, PasswordVersion, RequestNumber, Secret, SessionId, SessionRequest, Time,
 };
@@ -39,8 +40,9 @@ pub(super) struct ClientConnection {
     pub feed: Feed,
     /// Refusals since the last success; they count before login only.
     pub errors_in_row: u32,
-    /// When it has to be logged in. Meaningless while it is.
-    pub login_deadline: Time,
+    /// Since when nobody has been logged in, not counting the time that it has waited for us.
+    /// Meaningless while somebody is.
+    pub logged_out_since: Time,
     /// When its silence is answered with a greeting; `None` once it spoke or was greeted.
     pub greet_at: Option<Time>,
     /// When the first byte of an incomplete line or frame came.
@@ -212,8 +214,8 @@ impl ClientConnection {
             task_query: None,
             feed: Feed::none(),
             errors_in_row: 0,
-            login_deadline: now + crate::limits::LOGIN_TIME_MAX_TEXT,
-            greet_at: Some(now + crate::limits::GREETING_AFTER),
+            logged_out_since: now,
+            greet_at: Some(now + GREETING_AFTER),
             partial_since: None,
             has_timer: false,
             told_not_ready: false,
@@ -233,6 +235,16 @@ impl ClientConnection {
             self.step,
             Some(Step::Messages(_) | Step::Accounts(_) | Step::CountUnread(_))
         )
+    }
+
+    /// When somebody has to be logged in; `None` if somebody is.
+    pub fn login_deadline(&self) -> Option<Time> {
+        let time_max = match self.dialect {
+            Dialect::Undecided | Dialect::Text(_) => LOGIN_TIME_MAX_TEXT,
+            Dialect::Binary { .. } => LOGIN_TIME_MAX_BINARY,
+        };
+        let deadline = self.logged_out_since + time_max;
+        self.login.is_none().then_some(deadline)
     }
 
     /// It speaks frames.

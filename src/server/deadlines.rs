@@ -21,7 +21,7 @@ impl Server {
             return;
         }
         let greeting = client.greet_at;
-        let login = client.login.is_none().then_some(client.login_deadline);
+        let login = client.login_deadline();
         let partial = client
             .partial_since
             .map(|since| since + PARTIAL_MESSAGE_TIME_MAX);
@@ -50,7 +50,7 @@ impl Server {
             return;
         };
         let too_late = |at: Time| at <= now;
-        if client.login.is_none() && client.task.is_none() && too_late(client.login_deadline) {
+        if client.task.is_none() && client.login_deadline().is_some_and(too_late) {
             self.write_note(
                 id,
                 NoteKind::Closing,

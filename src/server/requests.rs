@@ -11,7 +11,6 @@ use super::history::{Listing, Stream};
 use crate::limits::{
     CONNECTION_REQUESTS_MAX, ERRORS_BEFORE_LOGIN_MAX, FRAME_BODY_BYTES_MAX,
     FRAME_BODY_BYTES_MAX_BEFORE_LOGIN, LINE_BYTES_MAX, LINE_BYTES_MAX_BEFORE_LOGIN,
-    LOGIN_TIME_MAX_BINARY,
 };
 use crate::net::ConnectionId;
 use crate::replica::{Input, Ticket};
@@ -433,7 +432,7 @@ impl Server {
             return;
         };
         if let Some(task) = client.task.take() {
-            client.login_deadline = client.login_deadline + now.since(task.since);
+            client.logged_out_since = client.logged_out_since + now.since(task.since);
         }
         client.step = None;
         client.task_query = None;
@@ -538,14 +537,8 @@ impl Check {
 impl ClientConnection {
     fn decide_dialect(&mut self, first_byte: u8) {
         self.dialect = match crate::wire::dialect_of(first_byte) {
-            crate::wire::Dialect::Text => Dialect::Text(text::TextDecoder::default()),
-            crate::wire::Dialect::Binary => {
-                let opened = crate::types::Time(
-                    self.login_deadline.0 - crate::limits::LOGIN_TIME_MAX_TEXT.as_nanos() as u64,
-                );
-                self.login_deadline = opened + LOGIN_TIME_MAX_BINARY;
-                Dialect::Binary { greeted: false }
-            }
+            crate::wire::Dialect::Text => Dialect::Text(text::TextDecoder::new()),
+            crate::wire::Dialect::Binary => Dialect::Binary { greeted: false },
         };
     }
 
