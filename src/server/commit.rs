@@ -171,14 +171,12 @@ impl Server {
         Ok(())
     }
 
-    /// Looks how far behind the store is. Beyond the limit no further requests are taken up until
-    /// half of it is done.
+    /// Looks how far behind the store is. Beyond the limit no further requests are taken up; its
+    /// worker wakes the loop when it has come below.
     pub(super) fn look_at_lag(&mut self) {
-        let lag_bytes = self.store.lag_bytes();
-        if lag_bytes > STORE_LAG_BYTES_MAX {
-            self.store_lags = true;
-        } else if self.store_lags && lag_bytes < STORE_LAG_BYTES_MAX / 2 {
-            self.store_lags = false;
+        let lagged = self.store_lags;
+        self.store_lags = self.store.lag_bytes() > STORE_LAG_BYTES_MAX;
+        if lagged && !self.store_lags {
             for id in std::mem::take(&mut self.stalled) {
                 self.unblock(id);
             }
