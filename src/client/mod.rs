@@ -1,1 +1,4 @@
 //! The other end of the wire.
+
+mod command;
+mod show;
