@@ -1,4 +1,6 @@
 //! The other end of the wire.
 
 mod command;
+pub mod core;
+pub mod event;
 mod show;
