@@ -3,7 +3,7 @@
 //! From a file, from the environment, or from a person at a terminal: the first that there is.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, IsTerminal, Read};
+use std::io::{self, BufRead, BufReader, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -64,7 +64,7 @@ impl PasswordSource {
     /// The password. On a terminal it is asked for with `prompt`, and if it is a new one, twice.
     pub fn password(&self, prompt: &str, is_new: bool) -> Result<String, PasswordError> {
         if let Some(path) = &self.file {
-            return self.from_file(path);
+            return self.read_file(path);
         }
         if let Some(password) = &self.environment {
             return Ok(password.clone());
@@ -79,7 +79,7 @@ impl PasswordSource {
         Ok(password)
     }
 
-    fn from_file(&self, path: &Path) -> Result<String, PasswordError> {
+    fn read_file(&self, path: &Path) -> Result<String, PasswordError> {
         let read = if path != Path::new("-") {
             File::open(path).and_then(|file| first_line(BufReader::new(file)))
         } else if self.input_is_taken {

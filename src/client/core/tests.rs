@@ -239,7 +239,8 @@ fn a_connection_from_its_hello_to_its_end() {
 
 #[test]
 fn what_was_open_at_the_end_is_handed_back() {
-    let endings: [(&str, fn(&mut Core)); 3] = [
+    type End = fn(&mut Core);
+    let endings: [(&str, End); 3] = [
         ("closed the connection", |core| {
             core.handle_input(Input::Closed, seconds(1));
         }),
