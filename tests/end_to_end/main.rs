@@ -1,0 +1,9 @@
+//! What do real processes do? Every test here starts the server as a user would, and sees nothing
+//! of it but sockets, files, exit codes and what it prints.
+
+mod common;
+
+mod text_accounts;
+mod text_deliveries;
+mod text_lines;
+mod text_requests;
