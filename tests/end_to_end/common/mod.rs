@@ -1,6 +1,9 @@
 //! What do the tests stand on? Servers on ports and folders of their own, and clients that wait
 //! for an answer or fail, never for a time.
 
+pub mod binary;
+pub mod files;
+pub mod process;
 pub mod random;
 pub mod server;
 pub mod text;

@@ -115,6 +115,15 @@ impl TestServer {
         }
     }
 
+    /// Starts it and ends it as a crash would, somewhere on its way.
+    pub fn start_and_kill_after(&mut self, pause: Duration) {
+        assert!(self.child.is_none(), "the server still runs");
+        let mut child = self.command().spawn().expect("the server can be run");
+        std::thread::sleep(pause);
+        child.kill().expect("SIGKILL goes out");
+        child.wait().expect("the server ends");
+    }
+
     /// Starts it again where it is expected to refuse. Answers its exit status.
     pub fn restart_refused(&mut self) -> ExitStatus {
         assert!(self.child.is_none(), "the server still runs");

@@ -1,0 +1,44 @@
+//! What is on disk, and has it changed?
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+/// Everything below a folder: where, since when, and what it holds (a folder: nothing).
+pub type Listing = BTreeMap<PathBuf, (SystemTime, Option<Vec<u8>>)>;
+
+/// Everything below this folder, and the folder itself.
+pub fn listing(folder: &Path) -> Listing {
+    let mut all = Listing::new();
+    add(folder, &mut all);
+    all
+}
+
+/// The files below a folder.
+pub fn files(folder: &Path) -> Vec<PathBuf> {
+    let all = listing(folder).into_iter();
+    all.filter_map(|(path, (_, bytes))| bytes.map(|_| path))
+        .collect()
+}
+
+/// Where these bytes stand in a file, last.
+pub fn find_last(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
+    bytes
+        .windows(wanted.len())
+        .rposition(|window| window == wanted)
+}
+
+fn add(path: &Path, all: &mut Listing) {
+    let about = fs::symlink_metadata(path).expect("what a listing has found is there");
+    let changed = about.modified().expect("files have times here");
+    if about.is_dir() {
+        all.insert(path.to_path_buf(), (changed, None));
+        for entry in fs::read_dir(path).expect("a folder can be read") {
+            add(&entry.expect("a folder can be read").path(), all);
+        }
+    } else {
+        let bytes = fs::read(path).expect("a file can be read");
+        all.insert(path.to_path_buf(), (changed, Some(bytes)));
+    }
+}
