@@ -76,8 +76,30 @@ pub const CLIENTS_PER_IP_MAX_DEFAULT: usize = 1000;
 pub const SEND_QUEUE_BYTES_MAX: usize = 1024 * 1024;
 /// How long a send queue may stay full: then the connection is closed.
 pub const SEND_QUEUE_FULL_MAX: Duration = Duration::from_secs(30);
+/// How long a connection that is being closed may take to send what is queued: then it is cut.
+pub const CLOSING_TIME_MAX: Duration = SEND_QUEUE_FULL_MAX;
+/// How long a connection that has sent everything waits for the peer's end, so that a reset does
+/// not overtake the last answer: then it is freed.
+pub const LINGER_TIME_MAX: Duration = Duration::from_secs(2);
+/// Bytes that are read and thrown away while a connection is being closed: beyond, it is cut.
+pub const LINGER_BYTES_MAX: usize = 1024 * 1024;
 /// Bytes read from one connection before the next has its turn.
 pub const READ_BUDGET_BYTES: usize = 64 * 1024;
+/// Bytes read from all connections in one turn: the others come first in the next one.
+pub const TURN_READ_BUDGET_BYTES: usize = 1024 * 1024;
+/// Bytes of one connection that were read and not consumed: beyond, nothing more is read from it.
+/// It holds the largest message several times over.
+pub const INPUT_BYTES_MAX: usize = 256 * 1024;
+/// Connections that the kernel completes ahead of accept: beyond, it lets their clients try again.
+pub const LISTEN_BACKLOG: i32 = 1024;
+/// Clients beyond the caps that are being told so: beyond, a connection is closed without a word.
+pub const REFUSALS_MAX: usize = 256;
+/// How long a connection may be silent before the kernel asks whether its peer still lives.
+pub const KEEPALIVE_AFTER: Duration = Duration::from_secs(60);
+/// How often the kernel asks a silent peer; after nine questions without an answer it gives up.
+pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
+/// Descriptors that clients cannot have: for the journal, the store, listeners and other servers.
+pub const DESCRIPTORS_RESERVED: usize = 128;
 /// Connections accepted from one listener before the others have their turn.
 pub const ACCEPT_BUDGET: usize = 64;
 /// How long accepting pauses when there are no file descriptors left.

@@ -1,0 +1,126 @@
+//! Who comes in, and what if there is no descriptor left for them?
+//!
+//! Without descriptors, accept fails and the client stays in the kernel's queue, where the listener
+//! stays readable: a loop that just tries again spins. Of the two known ways out, closing a spare descriptor to accept and
+//! drop the client, or leaving accept alone for a while, this is the second. The client is not turned away but
+//! gets in when there is room, ten tries a second cost nothing, and no descriptor has
+//! to be won back in a race with the journal and the store.
+
+use super::clock;
+use super::connection::Connection;
+use super::crowd::Place;
+use super::event_loop::{Alarm, Event, EventLoop};
+use super::listener::{AcceptFailure, ListenerTag};
+use super::registry::{ConnectionId, Entry, Key};
+use mio::Interest;
+use mio::net::TcpStream;
+use std::io;
+use std::net::SocketAddr;
+
+/// Whether accepting pauses. The lack concerns the whole process, so all listeners pause together.
+#[derive(Debug, Default)]
+pub(super) struct Accepting {
+    /// It pauses now, and a timer is set that ends it.
+    paused: bool,
+    /// It has paused since a listener was last found without anybody waiting. Within such an
+    /// episode, which may be many pauses, only the first is logged.
+    in_trouble: bool,
+}
+
+impl<T> EventLoop<T> {
+    /// Gives a listener its turn.
+    pub(super) fn accept(&mut self, key: Key, events: &mut Vec<Event<T>>) {
+        for _ in 0..self.config.accept_budget {
+            let Some(listening) = self.registry.listening(key) else {
+                return;
+            };
+            listening.listed = false;
+            if self.accepting.paused {
+                return;
+            }
+            let tag = listening.tag;
+            let opened = match listening.socket.accept() {
+                Ok((socket, peer)) => self.open(socket, peer, tag, events),
+                Err(error) => Err(error),
+            };
+            let Err(error) = opened else { continue };
+            match AcceptFailure::of(&error) {
+                AcceptFailure::NobodyWaits => return self.note_nobody_waits(key),
+                AcceptFailure::Passing => log::debug!("a connection failed as it came in: {error}"),
+                AcceptFailure::Lasting => return self.pause_accepting(&error),
+            }
+        }
+        self.list_listener(key);
+    }
+
+    /// Ends a pause.
+    pub(super) fn accept_again(&mut self) {
+        self.accepting.paused = false;
+        for index in 0..self.listeners.len() {
+            self.list_listener(self.listeners[index].key());
+        }
+    }
+
+    /// Registers a new connection.
+    fn open(
+        &mut self,
+        mut socket: TcpStream,
+        peer: SocketAddr,
+        tag: ListenerTag,
+        events: &mut Vec<Event<T>>,
+    ) -> io::Result<()> {
+        let token = self.registry.key_next().token();
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        self.poll
+            .registry()
+            .register(&mut socket, token, interest)?;
+        let Some(place) = self.crowd.enter(peer.ip()) else {
+            log::debug!("too many clients, {peer} is closed without a word");
+            return Ok(());
+        };
+        let connection = Connection::new(socket, peer, tag, place);
+        let key = self.registry.insert(Entry::Connection(connection));
+        events.push(Event::Opened {
+            connection: ConnectionId::new(key),
+            listener: tag,
+            peer,
+            excess: match place {
+                Place::Within => None,
+                Place::Beyond(excess) => Some(excess),
+            },
+        });
+        Ok(())
+    }
+
+    fn note_nobody_waits(&mut self, key: Key) {
+        if let Some(listening) = self.registry.listening(key) {
+            listening.readable = false;
+        }
+        if std::mem::take(&mut self.accepting.in_trouble) {
+            log::info!("connections are accepted again");
+        }
+    }
+
+    /// The listener stays marked readable, so that the end of the pause lists it.
+    fn pause_accepting(&mut self, error: &io::Error) {
+        let pause = self.config.accept_pause;
+        if !std::mem::replace(&mut self.accepting.in_trouble, true) {
+            log::warn!(
+                "no connection can be accepted ({error}); new clients wait, and it is tried again every {} ms",
+                pause.as_millis()
+            );
+        }
+        self.accepting.paused = true;
+        self.timers.set(clock::now() + pause, Alarm::Accept);
+    }
+
+    fn list_listener(&mut self, key: Key) {
+        if let Some(listening) = self.registry.listening(key)
+            && listening.readable
+            && !listening.listed
+        {
+            listening.listed = true;
+            self.ready.push_back(key);
+        }
+    }
+}

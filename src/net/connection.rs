@@ -1,0 +1,285 @@
+//! In which part of its life is a connection, and what may it do there?
+//!
+//! ```text
+//!            the peer ends its half
+//!     Open ────────────────────────► InputEnded
+//!      │                                  │          close_when_sent
+//!      ▼     the peer ends its half       ▼
+//!   Closing ────────────────────► ClosingInputEnded
+//!      │                                  │          everything is sent
+//!      ▼                                  ▼
+//!  Lingering ─────────────────────────► gone
+//! ```
+//!
+//! Being gone is not a state: the registry then no longer knows the connection. An error, a limit
+//! or `close` leads there from everywhere.
+
+use super::crowd::Place;
+use super::input::Input;
+use super::listener::ListenerTag;
+use super::send_queue::SendQueue;
+use super::timers::TimerId;
+use mio::net::TcpStream;
+use std::net::SocketAddr;
+use std::{fmt, io};
+
+/// A part of a connection's life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// Both halves are open.
+    Open,
+    /// The peer will send no more; it may still read.
+    InputEnded,
+    /// What is queued is being sent, and what comes in is thrown away.
+    Closing,
+    /// What is queued is being sent to a peer that will send no more.
+    ClosingInputEnded,
+    /// Everything was sent and our half is closed. What comes in is thrown away until the peer ends its half:
+    /// closing a socket that has unread bytes sends a reset, which may overtake our last answer.
+    Lingering,
+}
+
+impl State {
+    /// The table of transitions.
+    fn may_become(self, next: Self) -> bool {
+        matches!(
+            (self, next),
+            (Self::Open, Self::InputEnded | Self::Closing)
+                | (Self::InputEnded, Self::ClosingInputEnded)
+                | (Self::Closing, Self::ClosingInputEnded | Self::Lingering)
+        )
+    }
+
+    /// Whether there is anything to read.
+    fn reads(self) -> bool {
+        matches!(self, Self::Open | Self::Closing | Self::Lingering)
+    }
+
+    /// Whether the caller has let go of it.
+    pub(super) fn is_closing(self) -> bool {
+        matches!(
+            self,
+            Self::Closing | Self::ClosingInputEnded | Self::Lingering
+        )
+    }
+}
+
+/// Why a connection is gone that nobody here has closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CloseReason {
+    /// The peer is gone, or has cut the connection: what was sent last may not have arrived.
+    Reset,
+    /// The peer has not read for so long that its send queue stayed full beyond the limit.
+    TooSlow,
+    /// The system says that it cannot go on (the peer's machine has vanished, …).
+    Failed(io::ErrorKind),
+}
+
+impl CloseReason {
+    pub(super) fn of(error: &io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::NotConnected
+            | io::ErrorKind::BrokenPipe => Self::Reset,
+            kind => Self::Failed(kind),
+        }
+    }
+}
+
+impl fmt::Display for CloseReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Reset => f.write_str("the peer has cut the connection"),
+            Self::TooSlow => f.write_str("the peer does not read what it is sent"),
+            Self::Failed(kind) => kind.fmt(f),
+        }
+    }
+}
+
+/// A connection, as the event loop lends it out.
+#[derive(Debug)]
+pub struct Connection {
+    /// The socket, registered for reading and writing from its first moment to its last.
+    pub(super) socket: TcpStream,
+    /// The other end.
+    peer: SocketAddr,
+    /// Where it came in.
+    listener: ListenerTag,
+    /// How it is counted.
+    pub(super) place: Place,
+    /// Its part of life.
+    state: State,
+    /// What was read and not consumed: nothing once it is closing.
+    pub(super) input: Input,
+    /// What has to be sent: nothing once it lingers.
+    pub(super) output: SendQueue,
+    /// The kernel may hold bytes, or the end, or an error: it said so, and no read has said otherwise since.
+    pub(super) readable: bool,
+    /// The kernel has announced an end or an error, for which it gives no second event: a
+    /// short read no longer shows that there is nothing to read.
+    pub(super) hung_up: bool,
+    /// The kernel takes bytes, as far as we know.
+    pub(super) writable: bool,
+    /// The caller wants no input; never so once it is closing.
+    paused: bool,
+    /// The caller has resumed it while bytes were unread, and has to be told of them.
+    pub(super) announce: bool,
+    /// It stands on the ready list.
+    pub(super) listed: bool,
+    /// It stands on the list of those that the caller has had in its hands.
+    pub(super) touched: bool,
+    /// It stands on the list of those that have something to write.
+    pub(super) dirty: bool,
+    /// Its send queue was full, and the caller was not yet told that it no longer is.
+    pub(super) congested: bool,
+    /// When it is cut: set while its send queue is full, and always once it is closing.
+    pub(super) deadline: Option<TimerId>,
+    /// How many bytes were thrown away; 0 unless it is closing.
+    pub(super) discarded_bytes: usize,
+}
+
+impl Connection {
+    pub(super) fn new(socket: TcpStream, peer: SocketAddr, tag: ListenerTag, place: Place) -> Self {
+        Self {
+            socket,
+            peer,
+            listener: tag,
+            place,
+            state: State::Open,
+            input: Input::default(),
+            output: SendQueue::default(),
+            readable: false,
+            hung_up: false,
+            writable: true,
+            paused: false,
+            announce: false,
+            listed: false,
+            touched: false,
+            dirty: false,
+            congested: false,
+            deadline: None,
+            discarded_bytes: 0,
+        }
+    }
+
+    /// The other end.
+    pub fn peer(&self) -> SocketAddr {
+        self.peer
+    }
+
+    /// The listener where it came in.
+    pub fn listener(&self) -> ListenerTag {
+        self.listener
+    }
+
+    /// What was read and not consumed.
+    pub fn input(&mut self) -> &mut Input {
+        &mut self.input
+    }
+
+    /// Whether the peer has ended its half: [`Self::input`] holds the last that it will ever hold.
+    pub fn input_ended(&self) -> bool {
+        matches!(self.state, State::InputEnded | State::ClosingInputEnded)
+    }
+
+    /// Reads no further: the peer's own buffers fill, and it has to wait. An event of this turn
+    /// may still follow.
+    pub fn pause(&mut self) {
+        self.paused = true;
+        self.announce = false;
+    }
+
+    /// Reads on. In the next turn there is an event for what was unread before, and for what the
+    /// kernel held back, though no new byte comes in.
+    pub fn resume(&mut self) {
+        if self.paused {
+            self.paused = false;
+            self.announce = !self.input.is_empty();
+        }
+    }
+
+    /// Whether it is paused.
+    pub fn is_paused(&self) -> bool {
+        self.paused
+    }
+
+    pub(super) fn state(&self) -> State {
+        self.state
+    }
+
+    pub(super) fn become_state(&mut self, next: State) {
+        assert!(
+            self.state.may_become(next),
+            "{:?} cannot become {next:?}",
+            self.state
+        );
+        self.state = next;
+        if next.is_closing() {
+            self.input.clear();
+            self.paused = false;
+            self.announce = false;
+            self.congested = false;
+        }
+        self.check_invariants();
+    }
+
+    /// Whether a read may be tried, as long as no more than `input_bytes_max` are unread.
+    pub(super) fn may_read(&self, input_bytes_max: usize) -> bool {
+        self.state.reads() && !self.paused && self.input.len() < input_bytes_max
+    }
+
+    /// Whether it belongs on the ready list.
+    pub(super) fn wants_turn(&self, input_bytes_max: usize) -> bool {
+        self.announce || self.readable && self.may_read(input_bytes_max)
+    }
+
+    pub(super) fn check_invariants(&self) {
+        debug_assert!(!(self.announce && self.paused));
+        debug_assert!(!self.announce || !self.input.is_empty());
+        if self.state.is_closing() {
+            debug_assert!(self.input.is_empty() && !self.paused && !self.congested);
+        } else {
+            debug_assert_eq!(self.discarded_bytes, 0);
+        }
+        if self.state == State::Lingering {
+            debug_assert!(self.output.is_empty());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_idle_connection_is_small() {
+        // 10,000 of them at 1 KiB each, of which the server needs most for itself.
+        assert!(
+            size_of::<Connection>() <= 256,
+            "{}",
+            size_of::<Connection>()
+        );
+    }
+
+    #[test]
+    fn life_goes_one_way() {
+        use State::*;
+        let states = [Open, InputEnded, Closing, ClosingInputEnded, Lingering];
+        let allowed: Vec<_> = states
+            .iter()
+            .flat_map(|from| states.iter().map(move |to| (*from, *to)))
+            .filter(|(from, to)| from.may_become(*to))
+            .collect();
+        assert_eq!(
+            allowed,
+            [
+                (Open, InputEnded),
+                (Open, Closing),
+                (InputEnded, ClosingInputEnded),
+                (Closing, ClosingInputEnded),
+                (Closing, Lingering),
+            ]
+        );
+    }
+}

@@ -1,0 +1,163 @@
+//! Where do connections come in?
+
+use crate::limits;
+use mio::net::TcpListener;
+use rustix::io::Errno;
+use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
+use std::io;
+use std::net::SocketAddr;
+
+/// What a listener is for: the caller's own number, given back with each connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ListenerTag(pub u8);
+
+/// A bound address that already listens, though nobody accepts yet.
+#[derive(Debug)]
+pub struct Listener {
+    socket: TcpListener,
+    address: SocketAddr,
+}
+
+impl Listener {
+    /// Binds `address`; port 0 takes any free port.
+    ///
+    /// # Errors
+    ///
+    /// What the system says: `AddrInUse`, `AddrNotAvailable`, `PermissionDenied`, …
+    pub fn bind(address: SocketAddr) -> io::Result<Self> {
+        let socket = Socket::new(
+            Domain::for_address(address),
+            Type::STREAM,
+            Some(Protocol::TCP),
+        )?;
+        socket.set_nonblocking(true)?;
+        // A restarted server must not wait for its predecessor's connections to be forgotten.
+        socket.set_reuse_address(true)?;
+        if address.is_ipv6() {
+            // Otherwise [::] would take the port of 0.0.0.0, and peers would be v4 in v6 clothes.
+            socket.set_only_v6(true)?;
+        }
+        set_inherited_options(&socket)?;
+        socket.bind(&address.into())?;
+        socket.listen(limits::LISTEN_BACKLOG)?;
+        let socket = TcpListener::from_std(socket.into());
+        let address = socket.local_addr()?;
+        Ok(Self { socket, address })
+    }
+
+    /// The address that was bound, with its real port.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub(super) fn socket(&mut self) -> &mut TcpListener {
+        &mut self.socket
+    }
+}
+
+/// Sets what every accepted socket inherits from its listener, at no cost for each.
+fn set_inherited_options(socket: &Socket) -> io::Result<()> {
+    // A turn's answers go out in one write: there is nothing for Nagle to gather.
+    socket.set_tcp_nodelay(true)?;
+    // A client whose machine has vanished would otherwise stay online for ever.
+    let keepalive = TcpKeepalive::new()
+        .with_time(limits::KEEPALIVE_AFTER)
+        .with_interval(limits::KEEPALIVE_INTERVAL);
+    socket.set_tcp_keepalive(&keepalive)
+}
+
+/// A listener that is registered with the poll.
+#[derive(Debug)]
+pub(super) struct Listening {
+    /// The socket.
+    pub(super) socket: TcpListener,
+    /// What the caller knows it by.
+    pub(super) tag: ListenerTag,
+    /// Somebody may be waiting: the poll said so, and accept has not said otherwise since.
+    pub(super) readable: bool,
+    /// It stands on the ready list.
+    pub(super) listed: bool,
+}
+
+impl Listening {
+    pub(super) fn new(listener: Listener, tag: ListenerTag) -> Self {
+        Self {
+            socket: listener.socket,
+            tag,
+            readable: false,
+            listed: false,
+        }
+    }
+}
+
+/// What a failed accept means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum AcceptFailure {
+    /// Nobody is waiting.
+    NobodyWaits,
+    /// It concerns the one connection that would have been accepted; the next may do.
+    Passing,
+    /// It will happen again: there are no descriptors, or no memory, or nobody knows.
+    Lasting,
+}
+
+impl AcceptFailure {
+    pub(super) fn of(error: &io::Error) -> Self {
+        if error.kind() == io::ErrorKind::WouldBlock {
+            return Self::NobodyWaits;
+        }
+        match Errno::from_io_error(error) {
+            // Linux hands errors that wait on the new socket to accept, too; accept(2) lists them.
+            Some(
+                Errno::CONNABORTED
+                | Errno::INTR
+                | Errno::PERM
+                | Errno::PROTO
+                | Errno::NOPROTOOPT
+                | Errno::OPNOTSUPP
+                | Errno::NETDOWN
+                | Errno::NETUNREACH
+                | Errno::HOSTDOWN
+                | Errno::HOSTUNREACH
+                | Errno::NONET
+                | Errno::TIMEDOUT,
+            ) => Self::Passing,
+            _ => Self::Lasting,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::{Ipv4Addr, Ipv6Addr};
+
+    #[test]
+    fn port_zero_takes_a_free_one_and_an_address_in_use_is_refused() {
+        let listener = Listener::bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+        assert_ne!(listener.local_addr().port(), 0);
+        let error = Listener::bind(listener.local_addr()).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+    }
+
+    #[test]
+    fn a_v6_listener_leaves_the_v4_port_alone() {
+        let Ok(v6) = Listener::bind((Ipv6Addr::UNSPECIFIED, 0).into()) else {
+            return; // A machine without IPv6 has nothing to mix up.
+        };
+        let v4 = SocketAddr::from((Ipv4Addr::UNSPECIFIED, v6.local_addr().port()));
+        Listener::bind(v4).unwrap();
+    }
+
+    #[test]
+    fn accept_errors_are_told_apart() {
+        let failure = |errno: Errno| AcceptFailure::of(&errno.into());
+        assert_eq!(failure(Errno::AGAIN), AcceptFailure::NobodyWaits);
+        assert_eq!(failure(Errno::CONNABORTED), AcceptFailure::Passing);
+        assert_eq!(failure(Errno::INTR), AcceptFailure::Passing);
+        assert_eq!(failure(Errno::MFILE), AcceptFailure::Lasting);
+        assert_eq!(failure(Errno::NFILE), AcceptFailure::Lasting);
+        assert_eq!(failure(Errno::NOBUFS), AcceptFailure::Lasting);
+        assert_eq!(failure(Errno::INVAL), AcceptFailure::Lasting);
+    }
+}

@@ -1,0 +1,149 @@
+//! What came in?
+//!
+//! A connection that has its turn gets one read of at most the budget. Whether that has emptied the socket
+//! is known without asking again: a read that was given less than it had room for has taken
+//! everything, and whatever comes later raises a new event. Only an end or an error that the
+//! kernel has announced already raises none, so then reading goes on, a turn each, until it
+//! shows. (The requests before a reset are thus handled before the reset is.) A peer that sends urgent data, which nothing here asks
+//! for, makes reads short without emptying the socket: it waits until it sends more, and nobody else does.
+
+use super::connection::{CloseReason, Connection, State};
+use super::event_loop::{Event, EventLoop};
+use super::registry::{ConnectionId, Key};
+use std::io::{self, Read};
+
+/// What a read has shown.
+enum Taken {
+    /// So many bytes, which stand at the front of the scratch buffer.
+    Bytes(usize),
+    /// Nothing for now.
+    Nothing,
+    /// The peer has ended its half.
+    End,
+    /// The connection is broken.
+    Broken(CloseReason),
+}
+
+impl<T> EventLoop<T> {
+    /// Notes what the poll has said about a connection.
+    pub(super) fn take_connection_readiness(
+        &mut self,
+        key: Key,
+        event: &mio::event::Event,
+        events: &mut Vec<Event<T>>,
+    ) {
+        let Some(connection) = self.registry.connection(key) else {
+            return;
+        };
+        let hung_up = event.is_read_closed() || event.is_error();
+        connection.hung_up |= hung_up;
+        connection.readable |= hung_up || event.is_readable();
+        if event.is_writable() && !connection.writable {
+            connection.writable = true;
+            self.soil(key);
+        }
+        if event.is_error() {
+            self.take_error(key, events);
+        }
+        self.list(key);
+    }
+
+    /// An error on a connection that is being read shows after its last input. On any other it
+    /// would not show before somebody writes, so that is gone now.
+    fn take_error(&mut self, key: Key, events: &mut Vec<Event<T>>) {
+        let input_bytes_max = self.config.input_bytes_max;
+        let Some(connection) = self.registry.connection(key) else {
+            return;
+        };
+        if connection.may_read(input_bytes_max) {
+            return;
+        }
+        let error = connection.socket.take_error().ok().flatten();
+        let reason = error.map_or(CloseReason::Reset, |error| CloseReason::of(&error));
+        self.break_off(key, reason, events);
+    }
+
+    /// Gives a connection its turn, and says how much was read.
+    pub(super) fn serve_connection(&mut self, key: Key, events: &mut Vec<Event<T>>) -> usize {
+        let input_bytes_max = self.config.input_bytes_max;
+        let Some(connection) = self.registry.connection(key) else {
+            return 0;
+        };
+        connection.listed = false;
+        let mut has_news = std::mem::take(&mut connection.announce);
+        let taken = if connection.readable && connection.may_read(input_bytes_max) {
+            read(connection, &mut self.scratch, input_bytes_max)
+        } else {
+            Taken::Nothing
+        };
+        let mut read_bytes = 0;
+        if let Taken::Bytes(count) = taken {
+            read_bytes = count;
+            if connection.state().is_closing() {
+                connection.discarded_bytes += count;
+            } else {
+                connection.input.append(&self.scratch[..count]);
+                has_news = true;
+            }
+        }
+        if has_news {
+            events.push(Event::Input(ConnectionId::new(key)));
+        }
+        match taken {
+            Taken::Bytes(_) => self.limit_discarded(key),
+            Taken::Nothing => {}
+            Taken::End => self.end_input(key, events),
+            Taken::Broken(reason) => self.break_off(key, reason, events),
+        }
+        self.list(key);
+        read_bytes
+    }
+
+    /// Cuts a connection that sends on and on while it is being closed.
+    fn limit_discarded(&mut self, key: Key) {
+        let discarded_bytes_max = self.config.linger_bytes_max;
+        let connection = self.registry.connection(key);
+        if connection.is_some_and(|connection| connection.discarded_bytes > discarded_bytes_max) {
+            self.free(key);
+        }
+    }
+
+    fn end_input(&mut self, key: Key, events: &mut Vec<Event<T>>) {
+        let Some(connection) = self.registry.connection(key) else {
+            return;
+        };
+        match connection.state() {
+            State::Open => {
+                connection.become_state(State::InputEnded);
+                events.push(Event::InputEnded(ConnectionId::new(key)));
+            }
+            State::Closing => connection.become_state(State::ClosingInputEnded),
+            State::Lingering => self.free(key),
+            State::InputEnded | State::ClosingInputEnded => {
+                unreachable!("nothing is read after the end")
+            }
+        }
+    }
+}
+
+/// One read, which also notes whether another would give anything.
+fn read(connection: &mut Connection, scratch: &mut [u8], input_bytes_max: usize) -> Taken {
+    let room = scratch.len().min(input_bytes_max - connection.input.len());
+    match connection.socket.read(&mut scratch[..room]) {
+        Ok(0) => {
+            connection.readable = false;
+            Taken::End
+        }
+        Ok(count) => {
+            connection.readable = count == room || connection.hung_up;
+            Taken::Bytes(count)
+        }
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+            connection.readable = false;
+            Taken::Nothing
+        }
+        // It stays readable, and is read again in the next turn.
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => Taken::Nothing,
+        Err(error) => Taken::Broken(CloseReason::of(&error)),
+    }
+}

@@ -1,0 +1,195 @@
+//! Who does this token belong to?
+//!
+//! A slab of everything that is registered with the poll. Its keys are small, dense and come
+//! again, so each carries a generation: an event, an answer or a timer for a connection that is
+//! gone finds nothing, rather than the connection that has its place now. A place that was left is not given again
+//! before the turn is over.
+
+use super::connection::Connection;
+use super::listener::Listening;
+use mio::Token;
+use slab::Slab;
+use std::fmt;
+
+/// Generation of the tokens that are not in the slab.
+const GENERATION_RESERVED: u32 = 0;
+/// The token of the waker.
+pub(super) const WAKER: Token = Token(0);
+/// The token of the signals.
+pub(super) const SIGNALS: Token = Token(1);
+
+const _: () = assert!(
+    usize::BITS == 64,
+    "a token holds an index and a generation of 32 bits each"
+);
+
+/// Names a connection, for ever: a later connection in its place has another generation.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConnectionId(Key);
+
+/// Names a listener, for ever.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ListenerId(Key);
+
+/// A place in the slab, and which of those who had it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Key {
+    index: u32,
+    generation: u32,
+}
+
+/// What is registered with the poll.
+#[derive(Debug)]
+pub(super) enum Entry {
+    /// A client, or another server.
+    Connection(Connection),
+    /// Where they come in.
+    Listening(Listening),
+    /// What was here is gone; the place is free when the turn is over.
+    Vacated,
+}
+
+/// Everything that is registered with the poll, but the waker and the signals.
+#[derive(Debug)]
+pub(super) struct Registry {
+    /// The entries, each with its generation.
+    slots: Slab<(u32, Entry)>,
+    /// The places that were left in this turn.
+    vacated: Vec<u32>,
+    /// The generation of the next entry: never [`GENERATION_RESERVED`].
+    generation_next: u32,
+}
+
+impl ConnectionId {
+    pub(super) fn new(key: Key) -> Self {
+        Self(key)
+    }
+
+    pub(super) fn key(self) -> Key {
+        self.0
+    }
+}
+
+impl fmt::Display for ConnectionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.0.index, self.0.generation)
+    }
+}
+
+impl fmt::Debug for ConnectionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ConnectionId({self})")
+    }
+}
+
+impl ListenerId {
+    pub(super) fn new(key: Key) -> Self {
+        Self(key)
+    }
+
+    pub(super) fn key(self) -> Key {
+        self.0
+    }
+}
+
+impl fmt::Debug for ListenerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ListenerId({}.{})", self.0.index, self.0.generation)
+    }
+}
+
+impl Key {
+    /// The token that the poll gives back: the generation in its upper half.
+    pub(super) fn token(self) -> Token {
+        Token((self.generation as usize) << 32 | self.index as usize)
+    }
+
+    /// Whose token it is. One of the reserved ones gives a key that finds nothing.
+    pub(super) fn of(token: Token) -> Self {
+        Self {
+            index: (token.0 & 0xffff_ffff) as u32,
+            generation: (token.0 >> 32) as u32,
+        }
+    }
+}
+
+impl Registry {
+    pub(super) fn new() -> Self {
+        Self {
+            slots: Slab::new(),
+            vacated: Vec::new(),
+            generation_next: GENERATION_RESERVED + 1,
+        }
+    }
+
+    /// The key that the next entry will have: it is registered with the poll before it is kept.
+    pub(super) fn key_next(&self) -> Key {
+        Key {
+            index: u32::try_from(self.slots.vacant_key()).expect("fewer than 2^32 entries"),
+            generation: self.generation_next,
+        }
+    }
+
+    /// Keeps an entry under [`Self::key_next`].
+    pub(super) fn insert(&mut self, entry: Entry) -> Key {
+        let key = self.key_next();
+        self.slots.insert((key.generation, entry));
+        self.generation_next = match self.generation_next.wrapping_add(1) {
+            GENERATION_RESERVED => GENERATION_RESERVED + 1,
+            generation => generation,
+        };
+        key
+    }
+
+    /// The entry, unless it is gone.
+    pub(super) fn entry(&mut self, key: Key) -> Option<&mut Entry> {
+        match self.slots.get_mut(key.index as usize) {
+            Some((_, Entry::Vacated)) | None => None,
+            Some((generation, entry)) => (*generation == key.generation).then_some(entry),
+        }
+    }
+
+    /// The connection, unless it is gone.
+    pub(super) fn connection(&mut self, key: Key) -> Option<&mut Connection> {
+        match self.entry(key)? {
+            Entry::Connection(connection) => Some(connection),
+            Entry::Listening(_) | Entry::Vacated => None,
+        }
+    }
+
+    /// The connection, unless it is gone, to look at.
+    pub(super) fn peek(&self, key: Key) -> Option<&Connection> {
+        match self.slots.get(key.index as usize)? {
+            (generation, Entry::Connection(connection)) if *generation == key.generation => {
+                Some(connection)
+            }
+            _ => None,
+        }
+    }
+
+    /// The listener, unless it is gone.
+    pub(super) fn listening(&mut self, key: Key) -> Option<&mut Listening> {
+        match self.entry(key)? {
+            Entry::Listening(listening) => Some(listening),
+            Entry::Connection(_) | Entry::Vacated => None,
+        }
+    }
+
+    /// Takes an entry out; its place stays taken until [`Self::sweep`].
+    pub(super) fn vacate(&mut self, key: Key) -> Option<Entry> {
+        let entry = std::mem::replace(self.entry(key)?, Entry::Vacated);
+        self.vacated.push(key.index);
+        Some(entry)
+    }
+
+    /// Gives free the places that were left: the turn is over, and nobody holds an event for them.
+    pub(super) fn sweep(&mut self) {
+        for index in self.vacated.drain(..) {
+            let (_, entry) = self.slots.remove(index as usize);
+            assert!(
+                matches!(entry, Entry::Vacated),
+                "only what is gone is swept"
+            );
+        }
+    }
+}
