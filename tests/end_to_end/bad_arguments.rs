@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 
-use crate::common::files::{files, find_last, listing};
+use crate::common::files::{assert_untouched, files, listing};
 use crate::common::server::{SERVER, TestServer, free_port, loopback, wait_for};
 
 /// What is left of a server that did not start.
@@ -108,10 +108,7 @@ fn wrong_arguments_are_usage_errors_and_leave_nothing_behind() {
             refused.complaint
         );
         refused.assert(2, naming);
-        assert!(
-            listing(folder.path()) == before,
-            "{arguments:?} left something"
-        );
+        assert_untouched(folder.path(), &before);
     }
 }
 
@@ -144,7 +141,7 @@ fn an_address_in_use_is_told() {
     let address = loopback(port).to_string();
     let refused = run(folder.path(), &["127.0.0.1", &port.to_string(), "1"]);
     refused.assert(1, &[&address, "in use"]);
-    assert!(listing(folder.path()) == before, "something was left");
+    assert_untouched(folder.path(), &before);
 }
 
 #[test]
@@ -154,7 +151,7 @@ fn an_address_of_another_machine_is_told() {
     // Set aside for documentation: no machine has it.
     let refused = run(folder.path(), &["192.0.2.1", &free_port().to_string(), "1"]);
     refused.assert(1, &["192.0.2.1"]);
-    assert!(listing(folder.path()) == before, "something was left");
+    assert_untouched(folder.path(), &before);
 }
 
 #[test]
@@ -166,7 +163,7 @@ fn a_data_folder_that_cannot_be_one_is_told() {
     for data in ["file", "file/below"] {
         let refused = run(folder.path(), &["127.0.0.1", &port, "1", "--data", data]);
         refused.assert(1, &[data]);
-        assert!(listing(folder.path()) == before, "something was left");
+        assert_untouched(folder.path(), &before);
     }
 }
 
@@ -186,7 +183,7 @@ fn a_data_folder_that_may_not_be_written_is_told() {
     let port = free_port().to_string();
     let refused = run(folder.path(), &["127.0.0.1", &port, "1", "--data", "data"]);
     refused.assert(1, &["data"]);
-    assert!(listing(folder.path()) == before, "something was left");
+    assert_untouched(folder.path(), &before);
 }
 
 #[test]
@@ -201,10 +198,7 @@ fn a_folder_of_another_program_is_left_alone() {
         let port = free_port().to_string();
         let refused = run(folder.path(), &["127.0.0.1", &port, "1", "--data", "data"]);
         refused.assert(1, &[place]);
-        assert!(
-            listing(folder.path()) == before,
-            "something was left in {place}"
-        );
+        assert_untouched(folder.path(), &before);
     }
 }
 
@@ -214,31 +208,53 @@ fn a_folder_of_a_newer_version_is_left_alone() {
     server.account("alice");
     server.terminate();
     server.wait();
-    let (path, at) = version_of_a_segment(&server.data());
-    let mut bytes = fs::read(&path).expect("a segment");
-    bytes[at] = 2;
-    fs::write(&path, bytes).expect("a segment");
-
-    let before = listing(&server.data());
-    let status = server.restart_refused();
-    assert_eq!(status.code(), Some(1));
-    let said = server.said();
-    assert!(said.contains("newer"), "{said}");
-    assert!(listing(&server.data()) == before, "something was changed");
+    let data = server.data();
+    let (mut superblocks, mut segments, mut stores) = (0, 0, 0);
+    for path in files(&data) {
+        let original = fs::read(&path).expect("a file of the server's");
+        let mut newer = original.clone();
+        if original.starts_with(b"\xffLWsupb\xfe") {
+            superblocks += 1;
+            let (first, second) = newer.split_at_mut(BLOCK);
+            make_newer(first);
+            make_newer(second);
+        } else if original.starts_with(b"\xffLWsegm\xfe") {
+            segments += 1;
+            make_newer(&mut newer[..BLOCK]);
+        } else if original.starts_with(b"SQLite format 3\0") {
+            stores += 1;
+            // Where SQLite keeps the `user_version`, which is its user's to set.
+            newer[60..64].copy_from_slice(&99u32.to_be_bytes());
+        } else {
+            continue;
+        }
+        fs::write(&path, newer).expect("a file of the server's");
+        let before = listing(&data);
+        let status = server.restart_refused();
+        assert_eq!(status.code(), Some(1));
+        let said = server.said();
+        let complaint = said.lines().last().expect("a complaint");
+        assert!(
+            complaint.contains("newer version"),
+            "{}: {complaint}",
+            path.display()
+        );
+        assert_untouched(&data, &before);
+        fs::write(&path, original).expect("a file of the server's");
+    }
+    assert!(superblocks == 1 && segments >= 1 && stores == 1);
+    server.restart();
+    server.login("alice");
 }
 
-/// The last byte of the format's version in the first segment of the journal: what a later version
-/// of the server would write otherwise.
-fn version_of_a_segment(data: &Path) -> (std::path::PathBuf, usize) {
-    let segment = files(data).into_iter().find(|path| {
-        path.extension()
-            .is_some_and(|extension| extension == "segment")
-    });
-    let segment = segment.expect("a journal has a segment");
-    let bytes = fs::read(&segment).expect("a segment");
-    // It stands behind the magic, in every version.
-    let magic = find_last(&bytes[..64], b"LWsegm").expect("a segment begins with its magic");
-    (segment, magic + 6 + 1 + 3)
+/// The blocks that say which version wrote a file. In every version, bytes 8 to 12 are its number,
+/// and the next four a checksum of the rest.
+const BLOCK: usize = 4096;
+
+fn make_newer(block: &mut [u8]) {
+    block[8..12].copy_from_slice(&99u32.to_be_bytes());
+    let checksum = crc32c::crc32c_append(crc32c::crc32c(&block[..12]), &block[16..BLOCK]);
+    block[12..16].copy_from_slice(&checksum.to_be_bytes());
 }
 
 #[test]

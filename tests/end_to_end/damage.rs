@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::common::files::{files, find_last, listing};
+use crate::common::files::{assert_untouched, files, find_last, listing};
 use crate::common::server::TestServer;
 
 /// Where a text stands in the journal. The store's files hold it, too, but are not meant.
@@ -50,7 +50,7 @@ fn a_flipped_bit_before_the_end_is_told_with_its_place() {
     let mut numbers = numbers.filter_map(|number| number.parse::<usize>().ok());
     let near = |offset: usize| offset <= place + 3 && offset + 256 > place;
     assert!(numbers.any(near), "no offset near {place} in {complaint}");
-    assert!(listing(&server.data()) == before, "something was changed");
+    assert_untouched(&server.data(), &before);
 
     // With the bit as it was, everything is.
     change(&path, |bytes| bytes[place + 3] ^= 0x10);

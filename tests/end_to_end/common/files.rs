@@ -1,6 +1,6 @@
 //! What is on disk, and has it changed?
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -13,6 +13,16 @@ pub fn listing(folder: &Path) -> Listing {
     let mut all = Listing::new();
     add(folder, &mut all);
     all
+}
+
+/// Fails if anything below a folder is different from what it was.
+#[track_caller]
+pub fn assert_untouched(folder: &Path, before: &Listing) {
+    let now = listing(folder);
+    let paths: BTreeSet<&PathBuf> = before.keys().chain(now.keys()).collect();
+    let different = |path: &&PathBuf| before.get(*path) != now.get(*path);
+    let different: Vec<&PathBuf> = paths.into_iter().filter(different).collect();
+    assert!(different.is_empty(), "changed: {different:?}");
 }
 
 /// The files below a folder.

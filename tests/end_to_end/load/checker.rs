@@ -47,11 +47,11 @@ fn all_ways_to_see(server: &TestServer, name: &str) -> Vec<Message> {
         before = first.id;
         pages.splice(0..0, page);
     }
-    assert_eq!(pages, log, "HISTORY of {name}");
+    assert_same("HISTORY", name, &pages, &log);
 
     let mut binary = BinaryClient::connect(server.address());
     binary.login(name, session(1000), Deliver::Nothing);
-    assert_eq!(binary.log(), log, "LOG of {name} in frames");
+    assert_same("LOG in frames", name, &binary.log(), &log);
 
     let with: BTreeSet<_> = log.iter().map(|message| other_end(message, name)).collect();
     for other in with {
@@ -61,13 +61,25 @@ fn all_ways_to_see(server: &TestServer, name: &str) -> Vec<Message> {
                 .iter()
                 .all(|message| other_end(message, name) == other)
         );
-        assert_eq!(
-            by_the_client(server, name, other),
-            shown,
-            "{name} and {other}"
+        assert_same(
+            "the client",
+            name,
+            &by_the_client(server, name, other),
+            &shown,
         );
     }
     log
+}
+
+/// Fails with the first difference: there are thousands of messages.
+fn assert_same(how: &str, name: &str, seen: &[Message], expected: &[Message]) {
+    let both = seen.iter().zip(expected);
+    let different = both.take_while(|(one, other)| one == other).count();
+    assert_eq!(
+        (seen.len(), seen.get(different)),
+        (expected.len(), expected.get(different)),
+        "{how} shows {name} something else at {different}"
+    );
 }
 
 /// The newest messages as the client prints them for programs.
@@ -113,7 +125,11 @@ fn check_unread(server: &TestServer, name: &str, log: &[Message], told: &Told) {
     let may_have_moved = TEXT_NAMES.contains(&name);
     assert!(
         unread == expected || may_have_moved && moved,
-        "{name} has read up to {cursor}: {unread:?} is unread, not {expected:?}"
+        "{name} has read up to {cursor}: {} from {:?} are unread, not {} from {:?}",
+        unread.len(),
+        unread.first(),
+        expected.len(),
+        expected.first(),
     );
 }
 
