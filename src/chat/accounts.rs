@@ -181,6 +181,7 @@ impl Accounts {
     pub fn restore(images: &[AccountImage]) -> Result<Self, InvalidImage> {
         ascending("accounts", images.iter().map(|image| image.id))?;
         let mut accounts = Self::default();
+        accounts.by_id.reserve(images.len());
         for image in images {
             let account = Account {
                 name: image.name,

@@ -86,6 +86,8 @@ impl Conversations {
     ) -> Result<Self, InvalidImage> {
         ascending("conversations", images.iter().map(|(id, _)| *id))?;
         let mut conversations = Self::default();
+        conversations.by_id.reserve(images.len());
+        conversations.between.reserve(images.len());
         for (id, members) in images {
             if conversations.between.contains_key(members) {
                 return Err(InvalidImage::Conversation {

@@ -36,6 +36,8 @@ mod image;
 mod numbers;
 mod queries;
 mod sessions;
+#[cfg(test)]
+mod tests;
 
 pub use effects::{Effects, Sent};
 pub use image::InvalidImage;

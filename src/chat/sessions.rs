@@ -3,6 +3,10 @@
 //! The answers that a session remembers are what makes a retry safe: a request that comes again
 //! is answered, not repeated. They are replicated like everything else, so that the next primary
 //! answers as the last one would have.
+//!
+//! Of a session that is gone nothing is known. One that is opened under its id later is a new one,
+//! to which every number is new: a client that hears `session_gone` draws another id, and leaves
+//! open requests of the old session alone, or they might be done twice.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -18,7 +22,8 @@ use crate::types::{
 /// Spare places for answers that are not worth giving back.
 const SPARE_ANSWERS: usize = 4;
 
-/// All open sessions. About 150 bytes for each, and 24 for each answer.
+/// All open sessions. About 300 bytes for an account that has one, 150 for each further one, and
+/// 24 for each answer.
 #[derive(Debug, Default)]
 pub(super) struct Sessions {
     /// With the standard hasher and its random key: clients choose these ids.
@@ -212,6 +217,7 @@ impl Sessions {
     pub fn restore(images: &[SessionImage]) -> Result<Self, InvalidImage> {
         ascending("sessions", images.iter().map(|image| image.id))?;
         let mut sessions = Self::default();
+        sessions.by_id.reserve(images.len());
         for image in images {
             let session = Session {
                 account: image.account,
@@ -273,23 +279,40 @@ impl Session {
         }
     }
 
+    /// A new request nearly always has the highest number so far: no search for it.
     fn answer(&self, number: RequestNumber) -> Option<Outcome> {
+        if self.comes_last(number) {
+            return None;
+        }
         let at = self.answers.binary_search_by_key(&number, |(one, _)| *one);
         at.ok().map(|at| self.answers[at].1)
     }
 
-    /// Nearly always at the end: only connections that share a session come out of order.
+    /// Only connections that share a session come out of order.
     fn remember(&mut self, number: RequestNumber, outcome: Outcome) {
-        let at = self.answers.partition_point(|(one, _)| *one < number);
-        self.answers.insert(at, (number, outcome));
+        if self.comes_last(number) {
+            self.answers.push_back((number, outcome));
+        } else {
+            let at = self.answers.partition_point(|(one, _)| *one < number);
+            self.answers.insert(at, (number, outcome));
+        }
         debug_assert!(self.answers_are_open());
+    }
+
+    fn comes_last(&self, number: RequestNumber) -> bool {
+        let last = self.answers.back();
+        last.is_none_or(|(last, _)| *last < number)
     }
 
     fn raise_lowest_open(&mut self, lowest_open: RequestNumber) {
         debug_assert!(lowest_open >= self.lowest_open);
         self.lowest_open = lowest_open;
-        let closed = self.answers.partition_point(|(one, _)| *one < lowest_open);
-        self.answers.drain(..closed);
+        let is_closed = |answer: Option<&(RequestNumber, Outcome)>| {
+            answer.is_some_and(|(number, _)| *number < lowest_open)
+        };
+        while is_closed(self.answers.front()) {
+            self.answers.pop_front();
+        }
     }
 
     fn answers_are_open(&self) -> bool {

@@ -476,3 +476,6 @@ impl Sizes {
         prepared.max(RECORDS_BEGIN)
     }
 }
+
+#[cfg(test)]
+mod tests;

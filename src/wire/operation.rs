@@ -85,6 +85,13 @@ pub fn decode_op(bytes: &[u8]) -> Result<Op<'_>, InvalidOp> {
     }
 }
 
+/// Whether an encoded op is about the cluster, without reading the rest of it.
+pub fn is_cluster_op(bytes: &[u8]) -> bool {
+    Reader::new(bytes)
+        .u16()
+        .is_ok_and(|kind| kind < CREATE_ACCOUNT)
+}
+
 fn put_cluster_op(out: &mut Vec<u8>, op: &ClusterOp) {
     match op {
         ClusterOp::Found {

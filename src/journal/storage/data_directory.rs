@@ -456,3 +456,6 @@ fn holder(process: Option<u32>) -> String {
         None => "another process".to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,15 +8,15 @@
 //!
 //! It decides nothing by itself: no randomness and no clock, so that a run can be repeated.
 
-use std::collections::BTreeMap;
+mod image;
+
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use self::image::{Disk, Step};
 use super::{Storage, StorageFile};
 
-/// What a disk writes wholly or not at all.
-const SECTOR_BYTES: u64 = 512;
 /// The error numbers that real disks give.
 const EIO: i32 = 5;
 const ENOSPC: i32 = 28;
@@ -126,13 +126,11 @@ impl FaultyStorage {
     /// Inverts the bits of `mask` in a byte of a file, on the disk and for all who read it.
     ///
     /// # Panics
-    /// If there is no such byte.
+    /// If there is no such byte on the disk.
     pub fn flip(&self, name: &str, offset: u64, mask: u8) {
         let mut shared = self.lock();
         let id = shared.disk.names[name];
-        let file = &mut shared.disk.files[id];
-        file.seen[offset as usize] ^= mask;
-        file.durable[offset as usize] ^= mask;
+        shared.disk.files[id].flip(offset, mask);
     }
 
     /// What a running process reads in a file.
@@ -316,175 +314,132 @@ struct Recording {
     steps: Vec<Step>,
 }
 
-/// One change. Files go by the order of their creation.
-#[derive(Clone, Debug)]
-enum Step {
-    Create(String),
-    Remove(String),
-    Rename(String, String),
-    SyncDirectory,
-    Write(usize, u64, Vec<u8>),
-    Sync(usize),
-    SyncFailed(usize),
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// What becomes of the names when a change of them gets to the disk.
-#[derive(Clone, Debug)]
-enum NameChange {
-    Set(String, usize),
-    Unset(String),
-    Move(String, String, usize),
-}
-
-#[derive(Clone, Debug, Default)]
-struct Disk {
-    /// Names as a running process sees them.
-    names: BTreeMap<String, usize>,
-    /// Names as they are on the disk.
-    durable_names: BTreeMap<String, usize>,
-    /// What leads from the latter to the former, in order.
-    name_changes: Vec<NameChange>,
-    /// Every file that was ever created, also those that no name leads to any more.
-    files: Vec<FileImage>,
-}
-
-#[derive(Clone, Debug, Default)]
-struct FileImage {
-    /// What a running process reads.
-    seen: Vec<u8>,
-    /// What is on the disk.
-    durable: Vec<u8>,
-    /// What was written since the last sync, in order.
-    writes: Vec<Write>,
-}
-
-#[derive(Clone, Debug)]
-struct Write {
-    offset: u64,
-    bytes: Vec<u8>,
-    /// It made the file longer.
-    grew: bool,
-}
-
-impl Disk {
-    fn id(&self, name: &str) -> io::Result<usize> {
-        let id = self.names.get(name).copied();
-        id.ok_or_else(|| io::ErrorKind::NotFound.into())
+    fn read(storage: &FaultyStorage, name: &str) -> Vec<u8> {
+        let file = storage.open(name).unwrap();
+        let mut bytes = vec![0; file.length().unwrap() as usize];
+        assert_eq!(file.read_at(&mut bytes, 0).unwrap(), bytes.len());
+        bytes
     }
 
-    fn apply(&mut self, step: &Step) {
-        match step {
-            Step::Create(name) => {
-                let change = NameChange::Set(name.clone(), self.files.len());
-                self.files.push(FileImage::default());
-                self.change_name(change);
-            }
-            Step::Remove(name) => self.change_name(NameChange::Unset(name.clone())),
-            Step::Rename(from, to) => {
-                let change = NameChange::Move(from.clone(), to.clone(), self.names[from]);
-                self.change_name(change);
-            }
-            Step::SyncDirectory => {
-                self.durable_names = self.names.clone();
-                self.name_changes.clear();
-            }
-            Step::Write(id, offset, bytes) => self.files[*id].write(*offset, bytes),
-            Step::Sync(id) => {
-                let file = &mut self.files[*id];
-                for write in std::mem::take(&mut file.writes) {
-                    put(&mut file.durable, write.offset, &write.bytes);
-                }
-            }
-            Step::SyncFailed(id) => self.files[*id].writes.clear(),
-        }
+    /// A file "one" of 1024 bytes of 1, for good.
+    fn with_one() -> FaultyStorage {
+        let mut storage = FaultyStorage::new();
+        let mut file = storage.create("one").unwrap();
+        file.write_at(&[1; 1024], 0).unwrap();
+        file.sync().unwrap();
+        storage.sync_directory().unwrap();
+        storage
     }
 
-    fn change_name(&mut self, change: NameChange) {
-        change.apply(&mut self.names);
-        self.name_changes.push(change);
+    #[test]
+    fn a_crash_loses_each_unsynced_sector_or_not() {
+        let storage = with_one();
+        let mut file = storage.open("one").unwrap();
+        file.write_at(&[2; 1000], 500).unwrap();
+        assert_eq!(read(&storage, "one")[500..], [2; 1000]);
+        // The new length, and three sectors: 500..512, 512..1024, 1024..1500.
+        assert_eq!(storage.unsynced(), 4);
+        assert_eq!(read(&storage.crash(&mut |_| false), "one"), [1; 1024]);
+        let sector = Unsynced::Sector {
+            file: 0,
+            offset: 512,
+        };
+        let left = read(&storage.crash(&mut |it| it == sector), "one");
+        assert_eq!(left, [vec![1; 512], vec![2; 512]].concat());
+        let left = read(&storage.crash(&mut |it| it != sector), "one");
+        let wanted = [vec![1; 500], vec![2; 12], vec![1; 512], vec![2; 476]].concat();
+        assert_eq!(left, wanted);
+        let length = Unsynced::Length {
+            file: 0,
+            bytes: 1500,
+        };
+        let left = read(&storage.crash(&mut |it| it == length), "one");
+        assert_eq!(left, [vec![1; 1024], vec![0; 476]].concat());
+        file.sync().unwrap();
+        assert_eq!(storage.unsynced(), 0);
+        assert_eq!(
+            read(&storage.crash(&mut |_| false), "one")[500..],
+            [2; 1000]
+        );
     }
 
-    fn crash(&self, survives: &mut impl FnMut(Unsynced) -> bool) -> Self {
-        let mut names = self.durable_names.clone();
-        for change in &self.name_changes {
-            if survives(Unsynced::Name) {
-                change.apply(&mut names);
-            }
-        }
-        let files = self.files.iter().enumerate();
-        Self {
-            durable_names: names.clone(),
-            names,
-            name_changes: Vec::new(),
-            files: files.map(|(id, file)| file.crash(id, survives)).collect(),
-        }
-    }
-}
-
-impl NameChange {
-    fn apply(&self, names: &mut BTreeMap<String, usize>) {
-        match self {
-            Self::Set(name, id) => {
-                names.insert(name.clone(), *id);
-            }
-            Self::Unset(name) => {
-                names.remove(name);
-            }
-            Self::Move(from, to, id) => {
-                names.remove(from);
-                names.insert(to.clone(), *id);
-            }
-        }
-    }
-}
-
-impl FileImage {
-    fn write(&mut self, offset: u64, bytes: &[u8]) {
-        let grew = offset as usize + bytes.len() > self.seen.len();
-        put(&mut self.seen, offset, bytes);
-        self.writes.push(Write {
-            offset,
-            bytes: bytes.to_vec(),
-            grew,
-        });
+    #[test]
+    fn a_crash_loses_each_change_of_a_name_or_not() {
+        let mut storage = with_one();
+        storage.create("two").unwrap();
+        storage.rename("two", "three").unwrap();
+        storage.remove("one").unwrap();
+        assert_eq!(storage.list().unwrap(), ["three"]);
+        let left = |survivors: &[usize]| {
+            let mut change = 0;
+            let left = storage.crash(&mut |_| {
+                change += 1;
+                survivors.contains(&change)
+            });
+            left.list().unwrap().join(" ")
+        };
+        assert_eq!(left(&[]), "one");
+        assert_eq!(left(&[1]), "one two");
+        assert_eq!(left(&[2]), "one three");
+        assert_eq!(left(&[3]), "");
+        assert_eq!(left(&[1, 2, 3]), "three");
+        storage.sync_directory().unwrap();
+        assert_eq!(storage.unsynced(), 0);
     }
 
-    fn crash(&self, id: usize, survives: &mut impl FnMut(Unsynced) -> bool) -> Self {
-        let mut left = self.durable.clone();
-        for write in &self.writes {
-            let end = write.offset + write.bytes.len() as u64;
-            let length = Unsynced::Length {
-                file: id,
-                bytes: end,
-            };
-            if write.grew && survives(length) {
-                put(&mut left, end, &[]);
-            }
-            let mut from = write.offset;
-            while from < end {
-                let offset = from - from % SECTOR_BYTES;
-                let to = end.min(offset + SECTOR_BYTES);
-                if survives(Unsynced::Sector { file: id, offset }) {
-                    let range = (from - write.offset) as usize..(to - write.offset) as usize;
-                    put(&mut left, from, &write.bytes[range]);
-                }
-                from = to;
-            }
-        }
-        Self {
-            seen: left.clone(),
-            durable: left,
-            writes: Vec::new(),
-        }
+    #[test]
+    fn it_goes_back_to_any_step() {
+        let mut storage = with_one();
+        storage.record();
+        let mut file = storage.open("one").unwrap();
+        file.write_at(b"a", 0).unwrap();
+        file.sync().unwrap();
+        storage.create("two").unwrap();
+        assert_eq!(storage.steps(), 3);
+        assert_eq!(read(&storage.after(0), "one"), [1; 1024]);
+        assert_eq!(storage.after(1).unsynced(), 1);
+        assert_eq!(storage.after(2).unsynced(), 0);
+        assert_eq!(read(&storage.after(2), "one")[0], b'a');
+        assert_eq!(storage.after(3).list().unwrap(), ["one", "two"]);
     }
-}
 
-/// Puts bytes at an offset; the file grows with zeros as far as that needs.
-fn put(file: &mut Vec<u8>, offset: u64, bytes: &[u8]) {
-    let begin = offset as usize;
-    let end = begin + bytes.len();
-    if file.len() < end {
-        file.resize(end, 0);
+    #[test]
+    fn what_a_failed_sync_should_have_made_safe_is_seen_and_never_safe() {
+        let storage = with_one();
+        let mut file = storage.open("one").unwrap();
+        file.write_at(b"a", 0).unwrap();
+        storage.fail_sync(0);
+        assert!(file.sync().is_err());
+        file.sync().unwrap();
+        assert_eq!(read(&storage, "one")[0], b'a');
+        assert_eq!(read(&storage.crash(&mut |_| true), "one")[0], 1);
     }
-    file[begin..end].copy_from_slice(bytes);
+
+    #[test]
+    fn a_failing_write_is_half_done_and_a_full_disk_takes_what_fits() {
+        let storage = with_one();
+        let mut file = storage.open("one").unwrap();
+        storage.fail_write(1);
+        file.write_at(b"aa", 0).unwrap();
+        assert!(file.write_at(b"bbbb", 0).is_err());
+        assert_eq!(read(&storage, "one")[..4], *b"bb\x01\x01");
+        storage.limit_growth(3);
+        file.write_at(b"c", 0).unwrap();
+        file.write_at(b"dddd", 1022).unwrap();
+        let error = file.write_at(b"eeee", 1026).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+        assert_eq!(read(&storage, "one")[1022..], *b"dddde");
+    }
+
+    #[test]
+    fn a_flipped_bit_is_on_the_disk() {
+        let storage = with_one();
+        storage.flip("one", 7, 0x80);
+        assert_eq!(read(&storage, "one")[7], 0x81);
+        assert_eq!(read(&storage.crash(&mut |_| false), "one")[7], 0x81);
+    }
 }
