@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::process::Command;
 
+use lastword::types::SessionId;
 use lastword::wire::message::Deliver;
 
 use crate::common::PASSWORD;
@@ -50,8 +51,11 @@ fn all_ways_to_see(server: &TestServer, name: &str) -> Vec<Message> {
     assert_same("HISTORY", name, &pages, &log);
 
     let mut binary = BinaryClient::connect(server.address());
-    binary.login(name, session(1000), Deliver::Nothing);
+    binary.login(name, own_session(name), Deliver::Nothing);
     assert_same("LOG in frames", name, &binary.log(), &log);
+
+    let printed = by_the_client(server, name, &["log"]);
+    assert_same("the client's log", name, &printed, &log);
 
     let with: BTreeSet<_> = log.iter().map(|message| other_end(message, name)).collect();
     for other in with {
@@ -61,12 +65,9 @@ fn all_ways_to_see(server: &TestServer, name: &str) -> Vec<Message> {
                 .iter()
                 .all(|message| other_end(message, name) == other)
         );
-        assert_same(
-            "the client",
-            name,
-            &by_the_client(server, name, other),
-            &shown,
-        );
+        let arguments = ["history", other, "--limit", "1000"];
+        let printed = by_the_client(server, name, &arguments);
+        assert_same("the client's history", name, &printed, &shown);
     }
     log
 }
@@ -82,15 +83,16 @@ fn assert_same(how: &str, name: &str, seen: &[Message], expected: &[Message]) {
     );
 }
 
-/// The newest messages as the client prints them for programs.
-fn by_the_client(server: &TestServer, name: &str, other: &str) -> Vec<Message> {
+/// Messages as the client prints them for programs.
+fn by_the_client(server: &TestServer, name: &str, arguments: &[&str]) -> Vec<Message> {
     let password_file = server.folder().join("password");
     std::fs::write(&password_file, format!("{PASSWORD}\n")).expect("a file for the password");
     let output = Command::new(env!("CARGO_BIN_EXE_client"))
         .args(["--server", &server.address().to_string(), "--user", name])
         .arg("--password-file")
         .arg(&password_file)
-        .args(["history", other, "1000", "--json"])
+        .args(arguments)
+        .arg("--json")
         .output()
         .expect("the client can be run");
     let complaint = String::from_utf8_lossy(&output.stderr);
@@ -180,6 +182,13 @@ fn check_accounts(server: &TestServer, told: &Told) {
         .map(|name| name.expect("a name").to_string())
         .collect();
     assert_eq!(listed, told.created);
+}
+
+/// A session for each account, beside those of its clients.
+fn own_session(name: &str) -> SessionId {
+    let names = BINARY_NAMES.into_iter().chain(TEXT_NAMES);
+    let place = names.take_while(|other| *other != name).count();
+    session(1000 + place as u64)
 }
 
 fn other_end<'m>(message: &'m Message, name: &str) -> &'m str {
