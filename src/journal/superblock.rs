@@ -305,7 +305,7 @@ fn checksum(copy: &[u8]) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::storage::FaultyStorage;
+    use super::super::storage::{FaultyStorage, Unsynced};
     use super::*;
 
     fn superblock(counter: u64) -> Superblock {
@@ -410,6 +410,25 @@ mod tests {
         write(&mut storage, &superblock(3)).unwrap();
         storage.flip(FILE, COPY_BYTES as u64 + 100, 1);
         assert_eq!(read(&storage).unwrap(), Some(superblock(3)));
+    }
+
+    #[test]
+    fn the_copy_that_counts_is_written_last() {
+        for index in 0..2 {
+            let copy = index * COPY_BYTES as u64;
+            let mut storage = FaultyStorage::new();
+            write(&mut storage, &superblock(1)).unwrap();
+            storage.flip(FILE, copy + 100, 1);
+            storage.record();
+            write(&mut storage, &superblock(2)).unwrap();
+            storage.after(1).crash(&mut |it| {
+                let Unsynced::Sector { offset, .. } = it else {
+                    panic!("nothing else is touched: {it:?}");
+                };
+                assert_eq!(offset - offset % COPY_BYTES as u64, copy);
+                true
+            });
+        }
     }
 
     #[test]

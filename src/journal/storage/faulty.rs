@@ -123,6 +123,11 @@ impl FaultyStorage {
         self.lock().growth_left = Some(bytes);
     }
 
+    /// Whether one of the failures that were asked for has happened.
+    pub fn has_failed(&self) -> bool {
+        self.lock().has_failed
+    }
+
     /// Inverts the bits of `mask` in a byte of a file, on the disk and for all who read it.
     ///
     /// # Panics
@@ -193,6 +198,7 @@ impl Storage for FaultyStorage {
     fn sync_directory(&mut self) -> io::Result<()> {
         let mut shared = self.lock();
         if due(&mut shared.sync_failure) {
+            shared.has_failed = true;
             return Err(io::Error::from_raw_os_error(EIO));
         }
         shared.step(Step::SyncDirectory);
@@ -238,6 +244,7 @@ impl StorageFile for FaultyFile {
     fn sync(&mut self) -> io::Result<()> {
         let mut shared = self.storage.lock();
         if due(&mut shared.sync_failure) {
+            shared.has_failed = true;
             shared.step(Step::SyncFailed(self.id));
             return Err(io::Error::from_raw_os_error(EIO));
         }
@@ -275,6 +282,8 @@ struct Shared {
     sync_failure: Option<u64>,
     /// By how much files may still grow; `None`: without a limit.
     growth_left: Option<u64>,
+    /// One of these has happened.
+    has_failed: bool,
 }
 
 impl Shared {
@@ -288,12 +297,14 @@ impl Shared {
     /// How much of a write gets through, and the error if that is not all.
     fn admit(&mut self, id: usize, bytes: usize, offset: u64) -> (usize, Option<i32>) {
         if due(&mut self.write_failure) {
+            self.has_failed = true;
             return (bytes / 2, Some(EIO));
         }
         let length = self.disk.files[id].seen.len() as u64;
         let growth = (offset + bytes as u64).saturating_sub(length);
         match &mut self.growth_left {
             Some(left) if growth > *left => {
+                self.has_failed = true;
                 let end = length + std::mem::take(left);
                 let written = end.saturating_sub(offset).min(bytes as u64) as usize;
                 (written, Some(ENOSPC))
@@ -425,7 +436,9 @@ mod tests {
         let mut file = storage.open("one").unwrap();
         storage.fail_write(1);
         file.write_at(b"aa", 0).unwrap();
+        assert!(!storage.has_failed());
         assert!(file.write_at(b"bbbb", 0).is_err());
+        assert!(storage.has_failed());
         assert_eq!(read(&storage, "one")[..4], *b"bb\x01\x01");
         storage.limit_growth(3);
         file.write_at(b"c", 0).unwrap();
