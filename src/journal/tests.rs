@@ -1,3 +1,5 @@
+//! Does the journal keep what it was given, and say so when it cannot?
+
 use super::storage::FaultyStorage;
 use super::*;
 
