@@ -42,7 +42,6 @@ const OUTSIDE: &[Outside] = &[
         what: "sockets",
         words: &[
             "mio",
-            "signal_hook",
             "signal_hook_mio",
             "socket2",
             "TcpListener",
