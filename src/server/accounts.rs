@@ -46,7 +46,7 @@ impl Server {
         let Some(client) = self.clients.get_mut(&id) else {
             return;
         };
-        let Some(Step::Read(reading)) = client.step.take() else {
+        let Some(Step::Read(reading)) = client.take_step() else {
             return;
         };
         match reading {
@@ -115,7 +115,7 @@ impl Server {
         let Some(client) = self.clients.get_mut(&id) else {
             return;
         };
-        match (client.step.take(), outcome) {
+        match (client.take_step(), outcome) {
             (Some(Step::NewHash(account)), PasswordOutcome::Hashed(Some(hash))) => {
                 self.set_step(id, Step::Commit(Committing::Create(account.name)));
                 let op = ChatOp::CreateAccount {
@@ -130,7 +130,7 @@ impl Server {
                 self.password_checked(id, check, right);
             }
             // The task ended while the worker was busy with it: nobody waits any more.
-            (step, _) => client.step = step,
+            (step, _) => client.step = step.map(Box::new),
         }
     }
 
@@ -221,7 +221,7 @@ impl Server {
         let Some(client) = self.clients.get_mut(&id) else {
             return;
         };
-        let Some(Step::Commit(committing)) = client.step.take() else {
+        let Some(Step::Commit(committing)) = client.take_step() else {
             return;
         };
         match (committing, outcome) {

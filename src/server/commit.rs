@@ -202,7 +202,7 @@ impl Server {
             return;
         }
         client.task_query = None;
-        match (client.step.take(), found) {
+        match (client.take_step(), found) {
             (Some(Step::Hash(check)), Found::PasswordHash(hash)) => {
                 self.hash_found(id, check, hash);
             }

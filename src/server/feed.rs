@@ -262,7 +262,7 @@ impl Server {
         let Some(client) = self.clients.get_mut(&id) else {
             return;
         };
-        if matches!(client.step, Some(Step::SendUnread)) && !client.feed.sends_unread() {
+        if matches!(client.step.as_deref(), Some(Step::SendUnread)) && !client.feed.sends_unread() {
             self.end_task(id);
         }
     }

@@ -210,7 +210,7 @@ impl Server {
         if client.task_query.is_some() || !client.is_answering() {
             return;
         }
-        match client.step.take() {
+        match client.take_step() {
             Some(Step::Messages(stream)) => self.next_page(id, stream),
             Some(Step::Accounts(listing)) => self.next_accounts(id, listing),
             _ => {}

@@ -126,7 +126,7 @@ struct Server {
     /// Where connections come in.
     listeners: Vec<ListenerId>,
 
-    clients: HashMap<ConnectionId, ClientConnection>,
+    clients: HashMap<ConnectionId, Box<ClientConnection>>,
     /// The connections of each account that is logged in: never an empty list.
     online: HashMap<AccountId, Vec<ConnectionId>>,
     failures_by_account: Failures<Name>,
@@ -168,6 +168,8 @@ struct Server {
     longest_turn: Duration,
     longest_sync: Duration,
     stopping: Option<Stopping>,
+    /// A second signal came: nothing is waited for any more.
+    at_once: bool,
 
     /// Buffers that are kept for their memory alone: a line that is unescaped, an op that is
     /// encoded, events of a poll.
@@ -257,7 +259,7 @@ impl Server {
 
     fn opened(&mut self, id: ConnectionId, peer: IpAddr, excess: Option<Excess>) {
         let client = ClientConnection::new(peer, self.now, self.options.max_rate);
-        self.clients.insert(id, client);
+        self.clients.insert(id, Box::new(client));
         match excess {
             None => self.watch(id),
             Some(excess) => {

@@ -396,7 +396,7 @@ impl Server {
         if let Some(client) = self.clients.get_mut(&id) {
             debug_assert!(client.is_idle(), "a task has the connection to itself");
             client.task = Some(Task { number, since });
-            client.step = Some(step);
+            client.step = Some(Box::new(step));
         }
     }
 
@@ -404,7 +404,7 @@ impl Server {
     pub(super) fn set_step(&mut self, id: ConnectionId, step: Step) {
         if let Some(client) = self.clients.get_mut(&id) {
             debug_assert!(client.task.is_some(), "a step belongs to a task");
-            client.step = Some(step);
+            client.step = Some(Box::new(step));
         }
     }
 

@@ -197,6 +197,7 @@ impl Server {
             longest_turn: Default::default(),
             longest_sync: Default::default(),
             stopping: None,
+            at_once: false,
             line: String::new(),
             payload: Vec::new(),
             events: Vec::new(),

@@ -18,6 +18,9 @@ const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(20);
 /// overtake the last answer on its way.
 const GOODBYE_TIME: Duration = Duration::from_millis(200);
 
+/// How far the store may be behind for a stopping server to wait for it.
+const LAG_BYTES_MAX: usize = 4 * 1024 * 1024;
+
 /// An orderly end that has begun.
 pub(super) struct Stopping {
     /// When it began.
@@ -28,7 +31,7 @@ impl Server {
     /// A signal has come.
     pub(super) fn signalled(&mut self, signal: Signal) -> Flow {
         if self.stopping.is_some() {
-            log::warn!("stopping at once");
+            self.at_once = true;
             return Flow::Ends;
         }
         log::info!("stopping, after {signal:?}; once more to stop at once");
@@ -71,9 +74,15 @@ impl Server {
         self.network.flush();
     }
 
-    /// The last step: the store is brought up to date, so that the next start is quick.
+    /// The last step: the store is brought up to date, so that the next start is quick. If that
+    /// would take long, the next start does it out of the journal.
     pub(super) fn leave_in_order(self) -> Result<(), Fatal> {
-        let applied = self.store.stop()?;
+        let applied = self.applied;
+        if self.at_once || self.store.lag_bytes() > LAG_BYTES_MAX {
+            log::info!("stopped; the journal holds everything up to op {applied}");
+            return Ok(());
+        }
+        self.store.stop()?;
         log::info!("stopped; everything up to op {applied} is on disk");
         Ok(())
     }
