@@ -33,6 +33,11 @@ pub const FRAME_BODY_BYTES_MAX_BEFORE_LOGIN: usize = 1024;
 pub const FRAME_BODY_BYTES_MAX: usize = 32 * 1024;
 /// Longest body of a frame that a server sends to a client; it divides what is longer.
 pub const FRAME_BODY_BYTES_MAX_TO_CLIENT: usize = 64 * 1024;
+/// Longest sentence or line that a server writes for people: the rest is cut off.
+pub const SENTENCE_BYTES_MAX: usize = 1024;
+/// Longest name that a program gives itself in its hello: a longer one is `bad_arguments`, and the
+/// connection is closed.
+pub const SOFTWARE_BYTES_MAX: usize = 64;
 /// Longest payload of an op in the log.
 pub const OP_BYTES_MAX: usize = 20 * 1024;
 

@@ -1,1 +1,13 @@
 //! The other end of the wire.
+
+pub mod address;
+pub mod command;
+pub mod core;
+pub mod driver;
+pub mod event;
+pub mod front;
+mod keyboard;
+pub mod line;
+pub mod one_shot;
+pub mod password;
+pub mod show;

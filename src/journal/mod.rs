@@ -1,1 +1,481 @@
-//! The durable log.
+//! The durable log: what is on the disk when an op is acknowledged, and how is it found again?
+
+mod reader;
+mod record;
+mod recovery;
+mod segment;
+pub mod storage;
+pub mod superblock;
+
+use std::collections::VecDeque;
+use std::io;
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+
+use self::reader::RecordReader;
+use self::record::{BODY_BYTES_MAX, record_bytes};
+use self::segment::{RECORDS_BEGIN, Segment};
+use self::storage::{Storage, StorageFile};
+use crate::limits;
+use crate::types::{ClusterId, OpNumber};
+
+/// The replicated log of one server, on its disk.
+///
+/// [`append`](Self::append) any number of ops, then [`sync`](Self::sync) once: what it answers is
+/// on the disk. The first error of a write or a sync is final: every later call fails, and the
+/// process has to end, because nobody can say what the disk holds before it is read again.
+pub struct Journal {
+    storage: Box<dyn Storage>,
+    sizes: Sizes,
+    /// All segments on the disk, oldest first; never empty. The last one is written to.
+    segments: VecDeque<Segment>,
+    /// The last segment's file.
+    file: Box<dyn StorageFile>,
+    /// Where the next sync writes in it. There are only zeros behind.
+    position: u64,
+    /// The file's length: up to here, writing does not change its size.
+    prepared: u64,
+    /// Records that were appended and not written.
+    buffer: Vec<u8>,
+    /// Where in the buffer a new segment begins, in order.
+    rolls: Vec<Roll>,
+    /// Where the next record goes, in the segment that the last record of the buffer goes to.
+    end: u64,
+    /// The last op that was appended.
+    head: OpNumber,
+    /// The last op that is safe on the disk; `synced <= head`.
+    synced: OpNumber,
+    /// A write or a sync failed.
+    poisoned: bool,
+}
+
+/// A segment that is yet to be made.
+struct Roll {
+    /// Where its first record stands in the buffer.
+    begin: usize,
+    segment: Segment,
+}
+
+/// How large the files become. Tests use small ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sizes {
+    /// A segment's greatest length, unless a single record is longer.
+    pub segment_bytes: u64,
+    /// How much is written with zeros ahead of the records at a time.
+    pub prepared_bytes: u64,
+    /// How many full segments [`Journal::release`] keeps though they are not needed.
+    pub segments_kept: usize,
+}
+
+impl Default for Sizes {
+    fn default() -> Self {
+        Self {
+            segment_bytes: limits::SEGMENT_BYTES,
+            prepared_bytes: limits::SEGMENT_PREPARED_BYTES,
+            segments_kept: limits::SEGMENTS_KEPT,
+        }
+    }
+}
+
+/// What was found when a journal was opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recovery {
+    /// The oldest op that is still there; `head + 1` if there is none.
+    pub first: OpNumber,
+    /// The last op; everything up to it is safe on the disk.
+    pub head: OpNumber,
+    /// What a crash had left of a write that was never synced. It was cut off.
+    pub torn: Option<TornEnd>,
+}
+
+/// The remains of a write that was never synced.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TornEnd {
+    /// In which file.
+    pub file: String,
+    /// Where they began.
+    pub offset: u64,
+    /// How many bytes they were; they are zeros now.
+    pub bytes: u64,
+    /// The last op before them.
+    pub after: OpNumber,
+}
+
+/// The journal cannot be made, opened, written or read.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    /// The disk failed, or is full.
+    #[error("cannot {action} {file}: {source}")]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// With which file.
+        file: String,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// What was once safe on the disk is not there any more.
+    #[error(
+        "the journal is damaged: {file}, byte {offset}: {reason}. Nothing was changed. Put this \
+         server's folder back from a backup; or, if other servers of the cluster are alive, move \
+         it away, and this server gets everything from them"
+    )]
+    Damaged {
+        /// In which file.
+        file: String,
+        /// Where the first bad record (or 0: the header) begins.
+        offset: u64,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A later version of this program made it.
+    #[error("{file} was made by a newer version of Lastword (format {version}): use that version")]
+    NewerVersion {
+        /// Which file.
+        file: String,
+        /// The version of its format.
+        version: u32,
+    },
+    /// There is no journal to open.
+    #[error(
+        "there is no journal in {}, though there should be: put this server's folder \
+         back from a backup; or, if other servers of the cluster are alive, move it away, and \
+         this server gets everything from them",
+        .directory.display()
+    )]
+    Missing {
+        /// Where it should be.
+        directory: PathBuf,
+    },
+    /// There are ops already where a new journal should be made.
+    #[error(
+        "there is a journal in {} already: it is not overwritten; move it away",
+        .directory.display()
+    )]
+    Exists {
+        /// Where it is.
+        directory: PathBuf,
+    },
+    /// The ops that were asked for were released.
+    #[error("the journal begins with op {first}: earlier ones were released")]
+    Released {
+        /// The oldest op that is there.
+        first: OpNumber,
+    },
+    /// An earlier write or sync failed.
+    #[error("the journal takes nothing any more, because an earlier write failed")]
+    Poisoned,
+}
+
+impl JournalError {
+    fn io(action: &'static str, file: String, source: io::Error) -> Self {
+        Self::Io {
+            action,
+            file,
+            source,
+        }
+    }
+
+    fn damaged(file: String, offset: u64, reason: &str) -> Self {
+        Self::Damaged {
+            file,
+            offset,
+            reason: reason.to_owned(),
+        }
+    }
+}
+
+impl Journal {
+    /// A new journal, with its first segment, for a log that begins with op 1. `nonce` is random.
+    ///
+    /// One without any op, which a crash left, is made anew; one with ops is an error.
+    pub fn create(
+        storage: Box<dyn Storage>,
+        cluster: ClusterId,
+        nonce: u64,
+    ) -> Result<Self, JournalError> {
+        Self::create_sized(storage, Sizes::default(), cluster, nonce)
+    }
+
+    /// As [`Self::create`], with sizes of one's own.
+    pub fn create_sized(
+        mut storage: Box<dyn Storage>,
+        sizes: Sizes,
+        cluster: ClusterId,
+        nonce: u64,
+    ) -> Result<Self, JournalError> {
+        recovery::clear_empty(&mut *storage)?;
+        let segment = Segment {
+            first: OpNumber::ZERO.next(),
+            cluster,
+            nonce,
+        };
+        let prepared = sizes.new_segment_bytes();
+        let file = segment.create(&mut *storage, prepared)?;
+        Ok(Self {
+            storage,
+            sizes,
+            segments: VecDeque::from([segment]),
+            file,
+            position: RECORDS_BEGIN,
+            prepared,
+            buffer: Vec::new(),
+            rolls: Vec::new(),
+            end: RECORDS_BEGIN,
+            head: OpNumber::ZERO,
+            synced: OpNumber::ZERO,
+            poisoned: false,
+        })
+    }
+
+    /// Opens a journal, cuts off a torn end, and says what there is. Everything up to
+    /// `Recovery::head` is safe on the disk, and only the last segment was read through.
+    pub fn open(storage: Box<dyn Storage>) -> Result<(Self, Recovery), JournalError> {
+        Self::open_sized(storage, Sizes::default())
+    }
+
+    /// As [`Self::open`], with sizes of one's own, which may be others than before.
+    pub fn open_sized(
+        mut storage: Box<dyn Storage>,
+        sizes: Sizes,
+    ) -> Result<(Self, Recovery), JournalError> {
+        let found = recovery::recover(&mut *storage)?;
+        let journal = Self {
+            storage,
+            sizes,
+            segments: found.segments.into(),
+            file: found.file,
+            position: found.end,
+            prepared: found.length,
+            buffer: Vec::new(),
+            rolls: Vec::new(),
+            end: found.end,
+            head: found.recovery.head,
+            synced: found.recovery.head,
+            poisoned: false,
+        };
+        journal.check_invariants();
+        Ok((journal, found.recovery))
+    }
+
+    /// Takes an op in; it is not written before [`Self::sync`]. `prepare` is the Prepare as it
+    /// came over the wire, and stays below the longest op and a few bytes.
+    ///
+    /// # Panics
+    /// If `op` is not the one after [`Self::head`], or `prepare` is too long: our own mistakes.
+    pub fn append(&mut self, op: OpNumber, prepare: &[u8]) {
+        assert_eq!(op, self.head.next(), "ops are appended without gaps");
+        assert!(
+            prepare.len() <= BODY_BYTES_MAX,
+            "a Prepare of {} bytes",
+            prepare.len()
+        );
+        let length = record_bytes(prepare.len()) as u64;
+        if self.end > RECORDS_BEGIN && self.end + length > self.sizes.segment_bytes {
+            self.rolls.push(Roll {
+                begin: self.buffer.len(),
+                segment: self.segment_to_append().following(op),
+            });
+            self.end = RECORDS_BEGIN;
+        }
+        let nonce = self.segment_to_append().nonce;
+        record::encode(&mut self.buffer, nonce, op, self.synced, prepare);
+        self.end += length;
+        self.head = op;
+    }
+
+    /// Writes everything that was appended, and returns when it is safe on the disk: the last op
+    /// that is. One write and one sync, unless a segment is full.
+    pub fn sync(&mut self) -> Result<OpNumber, JournalError> {
+        if self.poisoned {
+            return Err(JournalError::Poisoned);
+        }
+        if self.buffer.is_empty() {
+            return Ok(self.synced);
+        }
+        // Stays so if anything below fails.
+        self.poisoned = true;
+        self.write_buffer()?;
+        self.poisoned = false;
+        self.synced = self.head;
+        self.check_invariants();
+        Ok(self.synced)
+    }
+
+    /// The last op that was appended.
+    pub fn head(&self) -> OpNumber {
+        self.head
+    }
+
+    /// The last op that is safe on the disk.
+    pub fn synced(&self) -> OpNumber {
+        self.synced
+    }
+
+    /// The oldest op that is still there, or the next one if there is none.
+    pub fn first(&self) -> OpNumber {
+        self.segments[0].first
+    }
+
+    /// Whose log this is.
+    pub fn cluster(&self) -> ClusterId {
+        self.segments[0].cluster
+    }
+
+    /// Shows the ops after `after` that are safe on the disk, in order, with the bytes that they
+    /// were appended with, until `visit` breaks. All that is read is checked. A megabyte of memory.
+    pub fn read(
+        &self,
+        after: OpNumber,
+        visit: &mut dyn FnMut(OpNumber, &[u8]) -> ControlFlow<()>,
+    ) -> Result<(), JournalError> {
+        let first = self.first();
+        if after >= self.synced {
+            return Ok(());
+        }
+        if after.next() < first {
+            return Err(JournalError::Released { first });
+        }
+        let begin = self.segments.partition_point(|it| it.first <= after.next()) - 1;
+        for index in begin..self.segments.len() {
+            let segment = &self.segments[index];
+            let last = match self.segments.get(index + 1) {
+                Some(next) => OpNumber(next.first.0 - 1),
+                None => self.synced,
+            };
+            if self.read_segment(segment, after, last, visit)?.is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Deletes the segments of which no op beyond `up_to` is a part, but for the newest
+    /// [`Sizes::segments_kept`] of them, and never the last. Answers how many.
+    pub fn release(&mut self, up_to: OpNumber) -> Result<usize, JournalError> {
+        if self.poisoned {
+            return Err(JournalError::Poisoned);
+        }
+        let begun = self
+            .segments
+            .partition_point(|it| it.first.0 - 1 <= up_to.0);
+        let full = begun.saturating_sub(1);
+        let count = full.saturating_sub(self.sizes.segments_kept);
+        for _ in 0..count {
+            let name = self.segments[0].name();
+            self.poisoned = true;
+            // One after the other: were the directory synced once for all, then a crash could
+            // bring an older one back and not a newer one, and leave a gap.
+            self.storage
+                .remove(&name)
+                .and_then(|()| self.storage.sync_directory())
+                .map_err(|source| JournalError::io("remove", self.storage.path(&name), source))?;
+            self.poisoned = false;
+            self.segments.pop_front();
+        }
+        self.check_invariants();
+        Ok(count)
+    }
+}
+
+impl Journal {
+    /// The segment that the next record goes to, unless it is full.
+    fn segment_to_append(&self) -> &Segment {
+        match self.rolls.last() {
+            Some(roll) => &roll.segment,
+            None => &self.segments[self.segments.len() - 1],
+        }
+    }
+
+    fn write_buffer(&mut self) -> Result<(), JournalError> {
+        let mut begin = 0;
+        for roll in std::mem::take(&mut self.rolls) {
+            self.write_records(begin, roll.begin)?;
+            self.begin_segment(roll.segment)?;
+            begin = roll.begin;
+        }
+        let records_end = self.buffer.len();
+        let end = self.position + (records_end - begin) as u64;
+        if end > self.prepared {
+            // The zeros go in the same write, so that the file grows once for many syncs.
+            let ahead = (end + self.sizes.prepared_bytes).min(self.sizes.segment_bytes);
+            self.buffer
+                .resize(records_end + (ahead.max(end) - end) as usize, 0);
+        }
+        self.write_records(begin, self.buffer.len())?;
+        self.position = end;
+        self.buffer.clear();
+        Ok(())
+    }
+
+    /// Writes a part of the buffer and syncs it.
+    fn write_records(&mut self, begin: usize, end: usize) -> Result<(), JournalError> {
+        if begin == end {
+            return Ok(());
+        }
+        let bytes = &self.buffer[begin..end];
+        let name = || {
+            self.storage
+                .path(&self.segments[self.segments.len() - 1].name())
+        };
+        self.file
+            .write_at(bytes, self.position)
+            .map_err(|source| JournalError::io("write", name(), source))?;
+        self.file
+            .sync()
+            .map_err(|source| JournalError::io("sync", name(), source))?;
+        self.prepared = self.prepared.max(self.position + bytes.len() as u64);
+        Ok(())
+    }
+
+    fn begin_segment(&mut self, segment: Segment) -> Result<(), JournalError> {
+        self.prepared = self.sizes.new_segment_bytes();
+        self.file = segment.create(&mut *self.storage, self.prepared)?;
+        self.position = RECORDS_BEGIN;
+        self.segments.push_back(segment);
+        Ok(())
+    }
+
+    fn read_segment(
+        &self,
+        segment: &Segment,
+        after: OpNumber,
+        last: OpNumber,
+        visit: &mut dyn FnMut(OpNumber, &[u8]) -> ControlFlow<()>,
+    ) -> Result<ControlFlow<()>, JournalError> {
+        let path = || self.storage.path(&segment.name());
+        let fail = |source| JournalError::io("read", path(), source);
+        let file = self.storage.open(&segment.name()).map_err(fail)?;
+        let mut reader = RecordReader::new(segment, &*file).map_err(fail)?;
+        while reader.expected() <= last {
+            let (op, offset) = (reader.expected(), reader.offset());
+            let Some(record) = reader.next().map_err(fail)? else {
+                let reason = format!("op {op} should be here");
+                return Err(JournalError::damaged(path(), offset, &reason));
+            };
+            if op > after && visit(op, record.body).is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    fn check_invariants(&self) {
+        debug_assert!(self.synced <= self.head);
+        debug_assert!(self.position >= RECORDS_BEGIN && self.position <= self.prepared);
+        debug_assert_eq!(self.buffer.is_empty(), self.synced == self.head);
+        debug_assert!(self.segments.iter().is_sorted_by_key(|it| it.first));
+        debug_assert!(self.segments[self.segments.len() - 1].first <= self.synced.next());
+    }
+}
+
+impl Sizes {
+    /// How long a new segment is.
+    fn new_segment_bytes(&self) -> u64 {
+        let prepared = (RECORDS_BEGIN + self.prepared_bytes).min(self.segment_bytes);
+        prepared.max(RECORDS_BEGIN)
+    }
+}
+
+#[cfg(test)]
+mod tests;

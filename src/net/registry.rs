@@ -68,6 +68,16 @@ impl ConnectionId {
     pub(super) fn key(self) -> Key {
         self.0
     }
+
+    /// The name as a number, for rooms that do not know connections.
+    pub fn to_bits(self) -> u64 {
+        self.0.token().0 as u64
+    }
+
+    /// The name that was made a number. Another number names nobody.
+    pub fn from_bits(bits: u64) -> Self {
+        Self(Key::of(Token(bits as usize)))
+    }
 }
 
 impl fmt::Display for ConnectionId {
@@ -155,6 +165,14 @@ impl Registry {
             Entry::Connection(connection) => Some(connection),
             Entry::Listening(_) | Entry::Vacated => None,
         }
+    }
+
+    /// All connections, to look at.
+    pub(super) fn connections(&self) -> impl Iterator<Item = &Connection> {
+        self.slots.iter().filter_map(|(_, (_, entry))| match entry {
+            Entry::Connection(connection) => Some(connection),
+            Entry::Listening(_) | Entry::Vacated => None,
+        })
     }
 
     /// The connection, unless it is gone, to look at.

@@ -32,6 +32,11 @@ impl<T> EventLoop<T> {
         self.queued_bytes(id) > self.config.send_queue_bytes_max
     }
 
+    /// Whether everything that was appended was taken by the kernel, on every connection.
+    pub fn is_all_sent(&self) -> bool {
+        self.registry.connections().all(|c| c.output.is_empty())
+    }
+
     /// Sends what was appended, as far as the kernel takes it. The rest follows by itself, as the
     /// peer reads.
     pub fn flush(&mut self) {

@@ -1,6 +1,22 @@
 //! What is kept for ever: everything that committed ops have changed, in a database, written
 //! behind the journal.
 
+mod codec;
+mod garbage;
+mod history;
+mod loading;
+mod memory;
+mod pending;
+mod problem;
+mod schema;
+mod sqlite;
+mod worker;
+mod writing;
+
+pub use memory::MemoryStore;
+pub use sqlite::SqliteStore;
+pub use worker::{QueueFull, StoreAnswer, StoreWorker};
+
 use crate::chat::change::{Change, Image};
 use crate::types::{AccountId, ConversationId, OpNumber, Timestamp};
 
@@ -22,6 +38,10 @@ pub trait Store: Send {
     /// Commits and syncs everything to disk. Answers the last op that is now safe there: the
     /// journal up to it is no longer needed to start again.
     fn checkpoint(&mut self) -> Result<OpNumber, StoreError>;
+
+    /// How many bytes a checkpoint would have to move, at most: it is time for one when there are
+    /// many.
+    fn unsynced_bytes(&self) -> Result<u64, StoreError>;
 
     /// Looks something up, in the state after the last `apply`.
     fn query(&mut self, query: &Query) -> Result<Found, StoreError>;
@@ -140,6 +160,14 @@ pub enum StoreError {
         path: String,
         /// What SQLite says.
         source: rusqlite::Error,
+    },
+    /// A file of it, or its folder, cannot be used.
+    #[error("{path} cannot be used: {source}")]
+    File {
+        /// The file or folder.
+        path: String,
+        /// What the operating system says.
+        source: std::io::Error,
     },
     /// Not a store of this program, or of a newer version of it.
     #[error("{0}")]

@@ -137,6 +137,16 @@ pub struct Refusal {
     pub sentence: std::borrow::Cow<'static, str>,
 }
 
+impl Refusal {
+    /// A refusal with a sentence of its own.
+    pub fn new(code: ErrorCode, sentence: impl Into<std::borrow::Cow<'static, str>>) -> Self {
+        Self {
+            code,
+            sentence: sentence.into(),
+        }
+    }
+}
+
 impl From<ErrorCode> for Refusal {
     fn from(code: ErrorCode) -> Self {
         Self {
@@ -255,6 +265,25 @@ pub enum NoteKind {
     SessionEnded = 6,
     /// The connection was too slow, idle before login, or one too many; it is closed.
     Closing = 7,
+}
+
+impl NoteKind {
+    /// Every kind there is, in the order of their numbers.
+    pub const ALL: &'static [Self] = &[
+        Self::Greeting,
+        Self::Ready,
+        Self::WritesWait,
+        Self::AccountDeleted,
+        Self::ServerStops,
+        Self::SessionEnded,
+        Self::Closing,
+    ];
+
+    /// The kind with this number, if there is one.
+    pub fn from_number(number: u16) -> Option<Self> {
+        let place = usize::from(number).checked_sub(1)?;
+        Self::ALL.get(place).copied()
+    }
 }
 
 /// A message as it is shown.

@@ -1,6 +1,14 @@
 //! An op on its way to the journals: the body of a Prepare, which is also what the journal keeps.
 
+use byteorder::{BigEndian, ByteOrder};
+
+use crate::limits::OP_BYTES_MAX;
 use crate::types::{OpNumber, Timestamp, ViewNumber};
+
+use super::fields::put_u64;
+
+/// View, op, commit and time.
+const HEADER_BYTES: usize = 4 * 8;
 
 /// An op with its place in the log. The bytes of its encoding are what goes to the backups, and
 /// what every journal stores.
@@ -16,4 +24,103 @@ pub struct Prepare<'a> {
     pub time: Timestamp,
     /// The op, encoded.
     pub payload: &'a [u8],
+}
+
+/// Why bytes are no op on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidPrepare {
+    /// They end before the payload begins.
+    #[error("a prepare has at least {HEADER_BYTES} bytes, and this has {0}")]
+    Short(usize),
+    /// The payload is longer than [`OP_BYTES_MAX`].
+    #[error("an op has at most {OP_BYTES_MAX} bytes, and this has {0}")]
+    TooLong(usize),
+    /// Ops are numbered from 1.
+    #[error("a prepare of op 0, before the first")]
+    NoOp,
+}
+
+impl<'a> Prepare<'a> {
+    /// Bytes before the payload: view, op, commit and time.
+    pub const HEADER_BYTES: usize = HEADER_BYTES;
+
+    /// Writes it: the header, then the payload.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        put_u64(out, self.view.0);
+        put_u64(out, self.op.0);
+        put_u64(out, self.commit.0);
+        put_u64(out, self.time.0);
+        out.extend_from_slice(self.payload);
+    }
+
+    /// Reads one, which is all of `bytes`. What its payload says is not looked at.
+    pub fn decode(bytes: &'a [u8]) -> Result<Self, InvalidPrepare> {
+        let (header, payload) = bytes
+            .split_first_chunk::<HEADER_BYTES>()
+            .ok_or(InvalidPrepare::Short(bytes.len()))?;
+        if payload.len() > OP_BYTES_MAX {
+            return Err(InvalidPrepare::TooLong(payload.len()));
+        }
+        let op = OpNumber(BigEndian::read_u64(&header[8..16]));
+        if op == OpNumber::ZERO {
+            return Err(InvalidPrepare::NoOp);
+        }
+        Ok(Self {
+            view: ViewNumber(BigEndian::read_u64(&header[..8])),
+            op,
+            commit: OpNumber(BigEndian::read_u64(&header[16..24])),
+            time: Timestamp(BigEndian::read_u64(&header[24..])),
+            payload,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn encoded(op: u64, payload: &[u8]) -> Vec<u8> {
+        let mut out = Vec::new();
+        Prepare {
+            view: ViewNumber(1),
+            op: OpNumber(op),
+            commit: OpNumber(2),
+            time: Timestamp(4),
+            payload,
+        }
+        .encode(&mut out);
+        out
+    }
+
+    #[test]
+    fn it_is_laid_out_as_journals_keep_it() {
+        let bytes = encoded(3, b"op");
+        assert_eq!(
+            bytes,
+            [
+                0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0,
+                0, 0, 0, 4, b'o', b'p'
+            ]
+        );
+        assert_eq!(Prepare::decode(&bytes).unwrap().payload, b"op");
+    }
+
+    #[test]
+    fn what_cannot_be_one_is_refused() {
+        let bytes = encoded(3, b"");
+        assert!(Prepare::decode(&bytes).is_ok());
+        assert_eq!(
+            Prepare::decode(&bytes[..Prepare::HEADER_BYTES - 1]),
+            Err(InvalidPrepare::Short(31))
+        );
+        assert_eq!(
+            Prepare::decode(&encoded(0, b"op")),
+            Err(InvalidPrepare::NoOp)
+        );
+        assert!(Prepare::decode(&encoded(1, &[0; OP_BYTES_MAX])).is_ok());
+        assert_eq!(
+            Prepare::decode(&encoded(1, &[0; OP_BYTES_MAX + 1])),
+            Err(InvalidPrepare::TooLong(OP_BYTES_MAX + 1))
+        );
+    }
 }

@@ -1,0 +1,313 @@
+//! What does a person see who types text mode's commands into the client?
+//!
+//! Answers for people, and messages as they come. Messages that were sent are written ahead, up
+//! to as many as a server takes; every other command waits for what came before it and holds up
+//! what comes behind it, so that a script's lines take effect in their order.
+//!
+//! **What is read.** What was shown on a terminal is acknowledged, after it was written out: the
+//! next login does not show it again. A file or a pipe is no reader: what went there stays unread
+//! until ACK.
+//!
+//! **What is not known.** When the connection ends, every command without an answer is named, and
+//! nothing is ever called sent that no server has acknowledged.
+//!
+//! **How it ends.** QUIT and the end of the input wait for every answer, end the session, and give
+//! 0; without a person at the terminal 1, if anything was refused. Ctrl+C ends the session too, but
+//! waits for nothing longer than [`LEAVE_TIME_MAX`]. A connection that is lost gives 1.
+
+mod asking;
+mod telling;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::command::{self, Command};
+use super::core::Core;
+use super::event::Output;
+use super::front::{Exit, Front, Typed, Wants, Written};
+use super::show::{Colours, Conversation};
+use crate::types::{ErrorCode, Name, OpNumber, RequestNumber, SessionId, Time};
+use crate::wire::message::HistoryScope;
+
+/// How long Ctrl+C waits for the server to end the session.
+pub const LEAVE_TIME_MAX: Duration = Duration::from_millis(500);
+
+/// What line mode has to know of where it runs.
+pub struct LineOptions {
+    /// A person types on a terminal and sees what is written: passwords can be asked for.
+    pub has_person: bool,
+    /// Ask for the next command with a prompt.
+    pub has_prompt: bool,
+    /// Output goes to a terminal: what was written is read.
+    pub output_is_read: bool,
+    /// Colours of what is written.
+    pub colours: Colours,
+    /// Whom to log in at the start, with which password.
+    pub login: Option<(String, String)>,
+    /// A sentence for the end, from whoever started the server.
+    pub farewell: Option<String>,
+}
+
+/// Line mode.
+pub struct LineMode {
+    options: LineOptions,
+    conversation: Conversation,
+    /// Gives the name of the next session: 128 random bits.
+    fresh_session: Box<dyn FnMut() -> SessionId>,
+    /// The server that took the connection, for sentences about it.
+    server: String,
+    /// The server has said hello and can be asked.
+    greeted: bool,
+    /// Every open request, and what it was.
+    asked: BTreeMap<RequestNumber, Asked>,
+    /// A command that waits until nothing is open.
+    held: Option<Command>,
+    /// The next line is a password, for this.
+    secret: Option<SecretFor>,
+    /// What is to be written.
+    out: String,
+    /// What goes to standard error: why it ended.
+    error: String,
+    /// The last thing on the terminal is a prompt, which has to go before something is written.
+    prompt_is_shown: bool,
+    /// What has been shown of what came for me.
+    shown: Shown,
+    /// Something was refused.
+    had_trouble: bool,
+    /// It is about to end.
+    leaving: Option<Leaving>,
+    exit: Option<Exit>,
+}
+
+/// What an open request was.
+struct Asked {
+    kind: Kind,
+    /// As it was typed, without passwords and long texts.
+    typed: String,
+    asked_at: Time,
+}
+
+enum Kind {
+    /// Other messages may be sent behind it.
+    Send,
+    /// Nobody typed it: what was shown up to this id is read.
+    Read(OpNumber),
+    /// The newest messages.
+    History {
+        scope: HistoryScope,
+        limit: u32,
+        /// The id of the oldest one that was shown.
+        oldest: Option<OpNumber>,
+    },
+    /// The end of the session, which nobody typed.
+    Leave,
+    /// Whatever is told by its answer alone.
+    Plain,
+}
+
+enum SecretFor {
+    Login {
+        name: String,
+    },
+    /// The password was typed once, or not yet.
+    Create {
+        name: Name,
+        first: Option<String>,
+    },
+    Delete,
+}
+
+#[derive(Default)]
+struct Shown {
+    /// The highest id that came for me and was given to be written.
+    given: OpNumber,
+    /// The highest id that was written out.
+    written: OpNumber,
+    /// The highest id that was called read, whether the server has answered that or not.
+    read: OpNumber,
+}
+
+struct Leaving {
+    exit: Exit,
+    /// When to go without an answer.
+    at_latest: Option<Time>,
+}
+
+impl LineMode {
+    /// Line mode that shows messages as `conversation` does and names its sessions by
+    /// `fresh_session`.
+    pub fn new(
+        options: LineOptions,
+        conversation: Conversation,
+        fresh_session: Box<dyn FnMut() -> SessionId>,
+    ) -> Self {
+        Self {
+            options,
+            conversation,
+            fresh_session,
+            server: String::new(),
+            greeted: false,
+            asked: BTreeMap::new(),
+            held: None,
+            secret: None,
+            out: String::new(),
+            error: String::new(),
+            prompt_is_shown: false,
+            shown: Shown::default(),
+            had_trouble: false,
+            leaving: None,
+            exit: None,
+        }
+    }
+}
+
+impl Front for LineMode {
+    fn handle_connected(&mut self, server: SocketAddr) {
+        self.server = server.to_string();
+    }
+
+    fn handle_unreachable(&mut self, why: &str) {
+        self.error.push_str(&format!("client: {why}\n"));
+        self.exit = Some(Exit::NobodyAnswered);
+    }
+
+    fn handle_output(&mut self, output: Output, core: &mut Core, now: Time) {
+        match output {
+            Output::Send(_) => {}
+            Output::Greeted(hello) => self.greeted(&hello, core, now),
+            Output::Item { number, item } => self.show_part(number, item, core),
+            Output::Answered { number, answer } => self.answered(number, answer, core, now),
+            Output::Delivered(message) => self.delivered(&message, core),
+            Output::Noted { about, sentence } => self.noted(about, &sentence),
+            Output::Ended { ending, .. } => self.ended(&ending),
+        }
+    }
+
+    fn handle_typed(&mut self, typed: Typed, core: &mut Core, now: Time) {
+        self.prompt_is_shown = false;
+        match typed {
+            Typed::End => {
+                if self.options.has_person {
+                    self.out.push('\n');
+                }
+                self.secret = None;
+                self.take_up(Command::Quit, core, now);
+            }
+            Typed::TooLong => self.refuse("this line", &ErrorCode::TooLong.into()),
+            Typed::NotUtf8 => self.refuse("this line", &ErrorCode::NotUtf8.into()),
+            Typed::Line(line) => match self.secret.take() {
+                Some(secret_for) => {
+                    self.out.push('\n');
+                    self.take_secret(secret_for, &line, core, now);
+                }
+                None => match command::parse(&line) {
+                    Ok(Some(command)) => self.take_up(command, core, now),
+                    Ok(None) => {}
+                    Err(refusal) => self.refuse("", &refusal),
+                },
+            },
+        }
+    }
+
+    fn handle_signal(&mut self, signal: i32, core: &mut Core, now: Time) {
+        if self.options.has_person && self.leaving.is_none() {
+            // The terminal shows ^C where the cursor was.
+            self.prompt_is_shown = false;
+            self.out.push('\n');
+        }
+        if self.leaving.is_some() {
+            return self.finish(Exit::Signal(signal));
+        }
+        self.leave(Exit::Signal(signal), Some(now + LEAVE_TIME_MAX), core, now);
+    }
+
+    fn handle_written(&mut self, core: &mut Core, now: Time) {
+        self.shown.written = self.shown.given;
+        self.call_read(core, now);
+    }
+
+    fn handle_timeout(&mut self, now: Time) {
+        if let Some(Leaving { exit, at_latest }) = &self.leaving
+            && at_latest.is_some_and(|at| at <= now)
+        {
+            self.finish(*exit);
+        }
+    }
+
+    fn poll_timeout(&self) -> Option<Time> {
+        self.leaving.as_ref().and_then(|leaving| leaving.at_latest)
+    }
+
+    fn take_text(&mut self, core: &Core) -> Written {
+        if self.options.has_prompt && !self.prompt_is_shown {
+            let prompt = match (self.wants(core), core.identity()) {
+                (Wants::Nothing, _) => None,
+                (Wants::Secret, _) => Some(self.secret_prompt().to_owned()),
+                (Wants::Line, _) if !self.is_idle() => None,
+                (Wants::Line, Some(identity)) => Some(format!("{}> ", identity.name)),
+                (Wants::Line, None) => Some("> ".to_owned()),
+            };
+            if let Some(prompt) = prompt {
+                self.out.push_str(&prompt);
+                self.prompt_is_shown = true;
+            }
+        }
+        Written {
+            output: std::mem::take(&mut self.out),
+            error: std::mem::take(&mut self.error),
+        }
+    }
+
+    fn wants(&self, core: &Core) -> Wants {
+        let is_held_up = self.held.is_some()
+            || self.leaving.is_some()
+            || self.exit.is_some()
+            || self.asked.values().any(|asked| asked.kind.is_alone());
+        if !self.greeted || is_held_up || !core.can_ask() {
+            Wants::Nothing
+        } else if self.secret.is_some() {
+            Wants::Secret
+        } else {
+            Wants::Line
+        }
+    }
+
+    fn exit(&self) -> Option<Exit> {
+        self.exit
+    }
+}
+
+/// How it ends, and what is open until then.
+impl LineMode {
+    fn exit_at_end(&self) -> Exit {
+        match self.had_trouble && !self.options.has_person {
+            true => Exit::Failed,
+            false => Exit::Done,
+        }
+    }
+
+    fn finish(&mut self, exit: Exit) {
+        self.name_unanswered();
+        if let Some(farewell) = self.options.farewell.take() {
+            self.say(&farewell);
+        }
+        self.exit = Some(exit);
+    }
+
+    /// No request of somebody's is open.
+    fn is_idle(&self) -> bool {
+        self.asked.values().all(|asked| asked.kind.is_read())
+    }
+}
+
+impl Kind {
+    fn is_read(&self) -> bool {
+        matches!(self, Self::Read(_))
+    }
+
+    /// Nothing is asked behind it before it has its answer.
+    fn is_alone(&self) -> bool {
+        !matches!(self, Self::Read(_) | Self::Send)
+    }
+}

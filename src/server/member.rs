@@ -1,0 +1,129 @@
+//! Where is this server itself reached, whoever the primary is?
+//!
+//! The member address is bound before everything else and kept for ever. A kept port that another
+//! program has is waited for a little, since it may be about to be given back, and then replaced.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::start::{MEMBER, StartError, bind};
+use super::{Alarm, Fatal, Options, Server};
+use crate::journal::superblock;
+use crate::net::{Listener, clock};
+use crate::replica::Input;
+use crate::types::Time;
+
+/// How long a kept port may stay taken.
+const TAKEN_MAX: Duration = Duration::from_secs(2);
+/// How often it is tried.
+const TRY_AGAIN_AFTER: Duration = Duration::from_millis(50);
+/// How many ports above the service's are tried.
+const PORTS_TRIED: u16 = 1000;
+
+/// A server's own address.
+pub(super) struct MemberAddress {
+    /// What is bound, or to be bound.
+    pub address: SocketAddr,
+    /// Since when somebody else has it; `None` when it is bound.
+    taken_since: Option<Time>,
+}
+
+impl MemberAddress {
+    /// Binds the address that was named, else the one that was kept, else the first free one. No
+    /// listener comes back while another program has the kept one.
+    pub fn bind(
+        options: &Options,
+        kept: Option<SocketAddr>,
+        now: Time,
+    ) -> Result<(Self, Option<Listener>), StartError> {
+        let bound = |address| Self {
+            address,
+            taken_since: None,
+        };
+        if let Some(address) = options.member {
+            let listener = bind(address, "--member")?;
+            return Ok((bound(listener.local_addr()), Some(listener)));
+        }
+        match kept.map(|address| (address, Listener::bind(address))) {
+            Some((address, Ok(listener))) => Ok((bound(address), Some(listener))),
+            Some((address, Err(error))) => {
+                log::warn!("the member address {address} cannot be bound yet: {error}");
+                let taken_since = Some(now);
+                let waiting = Self {
+                    address,
+                    taken_since,
+                };
+                Ok((waiting, None))
+            }
+            None => {
+                let listener = first_free(options.service)?;
+                Ok((bound(listener.local_addr()), Some(listener)))
+            }
+        }
+    }
+}
+
+impl Server {
+    /// Tries the kept address again, or takes another one.
+    pub(super) fn try_member_address(&mut self) -> Result<(), Fatal> {
+        let Some(since) = self.member.taken_since else {
+            return Ok(());
+        };
+        let address = self.member.address;
+        let listener = match Listener::bind(address) {
+            Ok(listener) => Ok(listener),
+            Err(_) if clock::now().since(since) >= TAKEN_MAX => first_free(self.options.service),
+            Err(_) => {
+                let at = self.now + TRY_AGAIN_AFTER;
+                self.network.set_timer(at, Alarm::Member);
+                return Ok(());
+            }
+        };
+        match listener {
+            Ok(listener) => self.member_bound(listener),
+            Err(error) => {
+                log::error!("this server has no member address: {error}");
+                self.network.set_timer(self.now + TAKEN_MAX, Alarm::Member);
+                Ok(())
+            }
+        }
+    }
+
+    fn member_bound(&mut self, listener: Listener) -> Result<(), Fatal> {
+        let address = listener.local_addr();
+        let id = self.network.listen(listener, MEMBER).map_err(Fatal::Loop)?;
+        self.listeners.push(id);
+        self.member = MemberAddress {
+            address,
+            taken_since: None,
+        };
+        if self.superblock.member_address != address {
+            log::warn!("the member address is {address} from now on");
+            self.superblock.member_address = address;
+            superblock::write(&mut self.slot_storage, &self.superblock)?;
+        }
+        let address = self.options.advertise.unwrap_or(address);
+        let time = self.wall_clock;
+        self.replica
+            .handle_input(Input::Moved { address, time }, self.now);
+        Ok(())
+    }
+}
+
+/// The first free port above the service's, on its ip.
+fn first_free(service: SocketAddr) -> Result<Listener, StartError> {
+    let first = service.port().saturating_add(1);
+    let last = first.saturating_add(PORTS_TRIED);
+    let mut address = service;
+    for port in first..last {
+        address.set_port(port);
+        match bind(address, "--member") {
+            Err(StartError::AddressInUse { .. }) => {}
+            other => return other,
+        }
+    }
+    Err(StartError::AddressInUse {
+        address,
+        what: "--member",
+    })
+}

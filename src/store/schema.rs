@@ -1,0 +1,239 @@
+//! What does the file look like, and is it ours?
+//!
+//! A database is made whole under another name and then renamed, so that a file of the right name
+//! always has its tables. Before SQLite touches a file, its header is read as plain bytes: another
+//! program's database, or one of a newer version of this program, is left as it is.
+
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::io::{self, Read};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::StoreError;
+use super::problem::Problem;
+
+/// `LWst`, at byte 68 of the file: how a database of ours is known.
+const APPLICATION_ID: i32 = 0x4c57_7374;
+/// The format of the tables, at byte 60. One higher whenever an older program could not read them.
+const FORMAT: i32 = 1;
+/// What every SQLite database begins with.
+const MAGIC: &[u8; 16] = b"SQLite format 3\0";
+/// The part of the file that says whose it is.
+const HEADER_BYTES: usize = 100;
+/// Only the owner reads what people say to each other.
+const MODE: u32 = 0o600;
+/// How long a write waits for somebody who looks into the live database with a tool that locks it.
+pub(super) const BUSY_TIME_MAX: Duration = Duration::from_secs(5);
+/// More than there are statements in this module, so that each is compiled once.
+const STATEMENTS_KEPT: usize = 64;
+
+/// Indexes hold their columns and the row's id behind them: `(conversation, recipient)` is the
+/// order of a conversation's messages to one of its members. A message to oneself is found by its
+/// recipient alone, so that nobody finds it twice.
+const TABLES: &str = "
+    CREATE TABLE meta (
+        id INTEGER PRIMARY KEY CHECK (id = 1),
+        applied INTEGER NOT NULL,
+        clock INTEGER NOT NULL,
+        cluster BLOB,
+        checksum INTEGER NOT NULL
+    ) STRICT;
+
+    CREATE TABLE accounts (
+        id INTEGER PRIMARY KEY,
+        name TEXT NOT NULL,
+        password_hash TEXT NOT NULL,
+        password_version INTEGER NOT NULL,
+        all_read_up_to INTEGER NOT NULL,
+        deleted INTEGER NOT NULL,
+        checksum INTEGER NOT NULL
+    ) STRICT;
+    CREATE UNIQUE INDEX living_names ON accounts (name) WHERE deleted = 0;
+
+    CREATE TABLE conversations (
+        id INTEGER PRIMARY KEY,
+        lower_member INTEGER NOT NULL,
+        higher_member INTEGER NOT NULL
+    ) STRICT;
+    CREATE INDEX conversations_by_lower ON conversations (lower_member);
+    CREATE INDEX conversations_by_higher ON conversations (higher_member)
+        WHERE lower_member <> higher_member;
+
+    CREATE TABLE cursors (
+        account INTEGER NOT NULL,
+        conversation INTEGER NOT NULL,
+        up_to INTEGER NOT NULL,
+        PRIMARY KEY (account, conversation)
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE messages (
+        id INTEGER PRIMARY KEY,
+        conversation INTEGER NOT NULL,
+        sender INTEGER NOT NULL,
+        recipient INTEGER NOT NULL,
+        time INTEGER NOT NULL,
+        text TEXT NOT NULL,
+        checksum INTEGER NOT NULL
+    ) STRICT;
+    CREATE INDEX messages_by_conversation ON messages (conversation, recipient);
+    CREATE INDEX messages_by_recipient ON messages (recipient);
+    CREATE INDEX messages_by_sender ON messages (sender) WHERE sender <> recipient;
+
+    CREATE TABLE sessions (
+        id BLOB PRIMARY KEY NOT NULL,
+        account INTEGER NOT NULL,
+        state BLOB NOT NULL,
+        checksum INTEGER NOT NULL
+    ) STRICT;
+    CREATE INDEX sessions_by_account ON sessions (account);
+
+    CREATE TABLE creations (
+        op INTEGER PRIMARY KEY,
+        session BLOB NOT NULL,
+        number INTEGER NOT NULL,
+        outcome BLOB NOT NULL
+    ) STRICT;
+
+    CREATE TABLE garbage (
+        account INTEGER PRIMARY KEY,
+        conversation INTEGER NOT NULL
+    ) STRICT;
+";
+
+/// Opens the database at `path`, and makes it if there is none.
+pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
+    match fs::metadata(path) {
+        Ok(_) => check_header(path)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => create(path)?,
+        Err(error) => return Err(file_error(path)(error)),
+    }
+    restrict(path)?;
+    connect(path).map_err(|problem| problem.at(path))
+}
+
+/// The write-ahead log that belongs to the database at `path`.
+pub(super) fn wal_path(path: &Path) -> PathBuf {
+    beside(path, "-wal")
+}
+
+fn connect(path: &Path) -> Result<Connection, Problem> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(BUSY_TIME_MAX)?;
+    let mode: String =
+        connection.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))?;
+    if mode != "wal" {
+        return Err(Problem::Damaged(format!(
+            "its journal mode is {mode}, not wal"
+        )));
+    }
+    // NORMAL syncs at checkpoints alone: until then the replicated journal has everything.
+    // Checkpoints are ours to time, because only they let the journal's segments go. The cache is
+    // what a transaction over many conversations dirties; no mmap, for an unreadable page has to
+    // be an error and not a signal.
+    connection.execute_batch(
+        "PRAGMA synchronous = NORMAL;
+         PRAGMA wal_autocheckpoint = 0;
+         PRAGMA foreign_keys = OFF;
+         PRAGMA cache_size = -49152;
+         PRAGMA mmap_size = 0;
+         PRAGMA temp_store = MEMORY;
+         PRAGMA cell_size_check = ON;",
+    )?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
+    Ok(connection)
+}
+
+/// Makes an empty store that is there wholly or not at all, also after a power cut.
+fn create(path: &Path) -> Result<(), StoreError> {
+    let draft = beside(path, ".new");
+    for leftover in [draft.clone(), beside(&draft, "-journal")] {
+        match fs::remove_file(&leftover) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(file_error(&leftover)(error));
+            }
+            _ => {}
+        }
+    }
+    let file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(MODE)
+        .open(&draft)
+        .map_err(file_error(&draft))?;
+    fill(&draft).map_err(|problem| problem.at(&draft))?;
+    file.sync_all().map_err(file_error(&draft))?;
+    fs::rename(&draft, path).map_err(file_error(path))?;
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    File::open(folder)
+        .and_then(|folder| folder.sync_all())
+        .map_err(file_error(folder))
+}
+
+fn fill(draft: &Path) -> Result<(), Problem> {
+    let connection = Connection::open(draft)?;
+    connection.execute_batch(&format!(
+        "BEGIN;
+         PRAGMA application_id = {APPLICATION_ID};
+         PRAGMA user_version = {FORMAT};
+         {TABLES}
+         COMMIT;"
+    ))?;
+    Ok(())
+}
+
+/// Reads whose file it is, without touching it.
+fn check_header(path: &Path) -> Result<(), StoreError> {
+    let mut header = Vec::with_capacity(HEADER_BYTES);
+    File::open(path)
+        .and_then(|file| file.take(HEADER_BYTES as u64).read_to_end(&mut header))
+        .map_err(file_error(path))?;
+    let path = path.display();
+    let ours = header.len() == HEADER_BYTES
+        && header.starts_with(MAGIC)
+        && header[68..72] == APPLICATION_ID.to_be_bytes();
+    if !ours {
+        return Err(StoreError::Foreign(format!(
+            "{path} is not a store of lastword: move it away, or choose another data folder with --data"
+        )));
+    }
+    if header[60..64] != FORMAT.to_be_bytes() {
+        let format = u32::from_be_bytes([header[60], header[61], header[62], header[63]]);
+        return Err(StoreError::Foreign(format!(
+            "{path} has format {format}, and this version of lastword knows {FORMAT} alone: \
+             start the version that wrote it, or choose another data folder with --data"
+        )));
+    }
+    Ok(())
+}
+
+/// Files of the owner alone; SQLite gives new ones the mode of the database.
+fn restrict(path: &Path) -> Result<(), StoreError> {
+    for file in [path.to_owned(), wal_path(path), beside(path, "-shm")] {
+        match fs::set_permissions(&file, Permissions::from_mode(MODE)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(file_error(&file)(error));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// The path with `suffix` behind it.
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+fn file_error(path: &Path) -> impl FnOnce(io::Error) -> StoreError {
+    let path = path.display().to_string();
+    move |source| StoreError::File { path, source }
+}

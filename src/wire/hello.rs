@@ -1,0 +1,185 @@
+//! Who is at the other end of the line?
+//!
+//! Each side of a binary connection begins with a hello: the client at once, the server when it
+//! has seen the client's. Clients and other servers come in by the same port, and the hello tells
+//! them apart. Bytes behind its last field are what only newer peers understand, and are ignored.
+
+use crate::limits::{FRAME_BODY_BYTES_MAX_BEFORE_LOGIN, SOFTWARE_BYTES_MAX};
+use crate::types::{ClusterId, ErrorCode, RequestNumber, ServerId, ViewNumber};
+
+use super::decoded::Decoded;
+use super::fields::{InvalidField, Reader, put_short_string, put_u8, put_u16, put_u64, put_u128};
+use super::frame::{Frame, Kind, decode_frame, put_frame};
+use super::message::Refusal;
+
+/// The newest version of the protocol that is spoken here. The lower one of both sides' is used.
+pub const PROTOCOL_VERSION: u16 = 1;
+
+/// What each side says first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hello {
+    /// What the sender is.
+    pub role: Role,
+    /// The newest version of the protocol that it speaks, from 1.
+    pub version: u16,
+    /// Its name and version for people, such as `lastword 0.1.0`: at most [`SOFTWARE_BYTES_MAX`]
+    /// bytes without control characters.
+    pub software: String,
+    /// A server's cluster; 0 from a client, and from a server that has none yet.
+    pub cluster: ClusterId,
+    /// A server's id; 0 from a client, and from a server that has none yet.
+    pub server: ServerId,
+    /// The newest view that a server knows; 0 from a client, and from a server that knows none.
+    pub view: ViewNumber,
+}
+
+/// What a peer is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Role {
+    /// It asks.
+    Client = 1,
+    /// It is a server: it answers, or it belongs to the cluster.
+    Server = 2,
+}
+
+impl Hello {
+    /// What a client says that calls itself `software`.
+    pub fn client(software: &str) -> Self {
+        Self {
+            role: Role::Client,
+            version: PROTOCOL_VERSION,
+            software: software.to_owned(),
+            cluster: ClusterId(0),
+            server: ServerId(0),
+            view: ViewNumber(0),
+        }
+    }
+}
+
+/// Writes a hello. A software's name beyond its limit is our own mistake.
+pub fn encode_hello(out: &mut Vec<u8>, hello: &Hello) {
+    assert!(
+        is_software(&hello.software),
+        "a hello names its software in one short line"
+    );
+    put_frame(out, Kind::HELLO, RequestNumber(0), |out| {
+        put_u8(out, hello.role as u8);
+        put_u16(out, hello.version);
+        put_short_string(out, &hello.software);
+        put_u128(out, hello.cluster.0);
+        put_u16(out, hello.server.0);
+        put_u64(out, hello.view.0);
+    });
+}
+
+/// Reads the first frame of a connection, which has to be a hello: before it, a server does not
+/// know what it is talking to. For the side that was connected to.
+pub fn decode_first(bytes: &[u8]) -> Decoded<Hello> {
+    decode_frame(bytes, FRAME_BODY_BYTES_MAX_BEFORE_LOGIN).and_then(|frame| match frame.kind {
+        Kind::HELLO => decode_hello(&frame),
+        _ => Err(Refusal::new(
+            ErrorCode::BadArguments,
+            "the first frame of a connection has to be a hello",
+        )),
+    })
+}
+
+/// Reads the hello in a frame of that kind.
+pub(super) fn decode_hello(frame: &Frame<'_>) -> Result<Hello, Refusal> {
+    Ok(read_hello(Reader::new(frame.body))?)
+}
+
+fn read_hello(mut fields: Reader<'_>) -> Result<Hello, InvalidField> {
+    let role = match fields.u8()? {
+        1 => Role::Client,
+        2 => Role::Server,
+        _ => return Err(InvalidField::OutOfRange("a hello's role is 1 or 2")),
+    };
+    let version = fields.u16()?;
+    if version == 0 {
+        return Err(InvalidField::OutOfRange("a protocol's version is from 1"));
+    }
+    let software = fields.short_string()?;
+    if !is_software(software) {
+        return Err(InvalidField::OutOfRange(
+            "a software's name has at most 64 bytes without control characters",
+        ));
+    }
+    Ok(Hello {
+        role,
+        version,
+        software: software.to_owned(),
+        cluster: ClusterId(fields.u128()?),
+        server: ServerId(fields.u16()?),
+        view: ViewNumber(fields.u64()?),
+    })
+}
+
+/// It goes into logs, so that it must not steer a terminal.
+fn is_software(text: &str) -> bool {
+    text.len() <= SOFTWARE_BYTES_MAX && !text.contains(char::is_control)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn first(hello: &Hello) -> Vec<u8> {
+        let mut out = Vec::new();
+        encode_hello(&mut out, hello);
+        out
+    }
+
+    #[test]
+    fn a_first_frame_that_is_no_hello_breaks_the_connection() {
+        let mut out = Vec::new();
+        put_frame(&mut out, Kind::PING, RequestNumber(1), |out| {
+            put_u64(out, 1)
+        });
+        let Decoded::Broken { refusal } = decode_first(&out) else {
+            panic!("a PING is no hello");
+        };
+        assert_eq!(refusal.code, ErrorCode::BadArguments);
+        assert!(refusal.sentence.contains("hello"));
+    }
+
+    #[test]
+    fn software_at_and_above_its_limit() {
+        let at_limit = Hello::client(&"x".repeat(SOFTWARE_BYTES_MAX));
+        let mut bytes = first(&at_limit);
+        assert!(
+            matches!(decode_first(&bytes), Decoded::Message { message, .. } if message == at_limit)
+        );
+
+        // One byte more, as only somebody else's encoder would write it.
+        bytes.insert(20, b'x');
+        bytes[19] += 1;
+        bytes[7] += 1;
+        assert!(matches!(decode_first(&bytes), Decoded::Broken { .. }));
+    }
+
+    #[test]
+    fn what_newer_peers_say_behind_the_last_field_is_ignored() {
+        let hello = Hello::client("newer");
+        let mut bytes = first(&hello);
+        bytes.push(0xff);
+        bytes[7] += 1;
+        assert!(
+            matches!(decode_first(&bytes), Decoded::Message { message, .. } if message == hello)
+        );
+    }
+
+    #[test]
+    fn wrong_fields_break_the_connection() {
+        let bytes = first(&Hello::client("nc"));
+        for (place, wrong) in [(16, 0), (16, 3), (18, 0), (20, 0x1b), (20, 0xff)] {
+            let mut bytes = bytes.clone();
+            bytes[place] = wrong;
+            assert!(
+                matches!(decode_first(&bytes), Decoded::Broken { .. }),
+                "byte {place}"
+            );
+        }
+    }
+}
