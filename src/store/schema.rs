@@ -149,6 +149,7 @@ fn connect(path: &Path) -> Result<Connection, Problem> {
 
 /// Makes an empty store that is there wholly or not at all, also after a power cut.
 fn create(path: &Path) -> Result<(), StoreError> {
+    refuse_orphaned_log(path)?;
     let draft = beside(path, ".new");
     for leftover in [draft.clone(), beside(&draft, "-journal")] {
         match fs::remove_file(&leftover) {
@@ -174,6 +175,19 @@ fn create(path: &Path) -> Result<(), StoreError> {
     File::open(folder)
         .and_then(|folder| folder.sync_all())
         .map_err(file_error(folder))
+}
+
+/// SQLite would move the log of a database that is gone into the new one.
+fn refuse_orphaned_log(path: &Path) -> Result<(), StoreError> {
+    let log = wal_path(path);
+    if !log.try_exists().map_err(file_error(&log))? {
+        return Ok(());
+    }
+    Err(StoreError::Foreign(format!(
+        "{} is there without {}, which it belongs to: bring that back, or move both away",
+        log.display(),
+        path.display()
+    )))
 }
 
 fn fill(draft: &Path) -> Result<(), Problem> {

@@ -21,7 +21,7 @@ use crate::types::{OpNumber, Timestamp};
 #[derive(Debug)]
 pub struct SqliteStore {
     /// In a transaction from the first `apply` after a commit on.
-    connection: Connection,
+    pub(super) connection: Connection,
     /// The database's file.
     path: PathBuf,
     /// The last op that was taken in, committed or not.
