@@ -10,4 +10,6 @@ mod keyboard;
 pub mod line;
 pub mod one_shot;
 pub mod password;
+#[cfg(test)]
+mod scripted;
 pub mod show;
