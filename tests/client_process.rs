@@ -410,6 +410,26 @@ fn a_script_whose_server_dies_is_told_what_is_not_known_to_be_sent() {
 }
 
 #[test]
+fn the_end_of_the_input_ends_an_idle_client() {
+    let (server, served) = serve(|stream| {
+        let mut line = Line::log_in(stream);
+        assert_eq!(line.request().as_deref(), Some("2 Logout"));
+        line.answer(2, Answer::LoggedOut);
+        assert_eq!(line.request(), None);
+    });
+    let mut child = line_mode(&server);
+    let input = child.stdin.take().unwrap();
+    let mut output = BufReader::new(child.stdout.take().unwrap());
+    let mut shown = String::new();
+    output.read_line(&mut shown).unwrap();
+    assert_eq!(shown, "you are alice; no unread messages\n");
+    // Everything is said: what ends it is the end of the input alone.
+    drop(input);
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    served.join().unwrap();
+}
+
+#[test]
 fn a_signal_ends_the_session_and_gives_the_code_of_shells() {
     let signals = [
         (rustix::process::Signal::INT, 130),
