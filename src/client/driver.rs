@@ -62,7 +62,9 @@ struct Driver {
     poll: Poll,
     events: Events,
     signals: Signals,
-    keyboard: Option<Keyboard>,
+    /// Standard input, if it is read, and what its thread wakes the loop with. The loop holds on to
+    /// the waker: closed by the thread at the end of the input, it would take its last call along.
+    keyboard: Option<(Keyboard, Arc<Waker>)>,
     /// There while what is typed must not be seen.
     hidden: Option<Hidden>,
     link: Link,
@@ -123,10 +125,12 @@ impl Driver {
     fn start_keyboard(&mut self) -> io::Result<()> {
         let waker = Arc::new(Waker::new(self.poll.registry(), KEYBOARD)?);
         let input = io::BufReader::new(io::stdin());
-        self.keyboard = Some(Keyboard::start(input, move || {
+        let thread_waker = Arc::clone(&waker);
+        let keyboard = Keyboard::start(input, move || {
             // It fails only when the loop is gone, and then nobody has to be woken.
-            let _ = waker.wake();
-        })?);
+            let _ = thread_waker.wake();
+        })?;
+        self.keyboard = Some((keyboard, waker));
         Ok(())
     }
 
@@ -345,7 +349,7 @@ impl Driver {
     }
 
     fn type_lines(&mut self, front: &mut impl Front) {
-        let Some(keyboard) = &mut self.keyboard else {
+        let Some((keyboard, _)) = &mut self.keyboard else {
             return;
         };
         for _ in 0..LINES_PER_TURN_MAX {
