@@ -199,7 +199,7 @@ impl Driver {
             self.dial_failed(front, "no answer");
         }
         self.core.handle_timeout(now);
-        front.handle_timeout(now);
+        front.handle_timeout(&mut self.core, now);
     }
 }
 

@@ -30,14 +30,16 @@ pub(super) struct Accepting {
 impl<T> EventLoop<T> {
     /// Gives a listener its turn.
     pub(super) fn accept(&mut self, key: Key, events: &mut Vec<Event<T>>) {
+        if let Some(listening) = self.registry.listening(key) {
+            listening.listed = false;
+        }
+        if self.accepting.paused {
+            return;
+        }
         for _ in 0..self.config.accept_budget {
             let Some(listening) = self.registry.listening(key) else {
                 return;
             };
-            listening.listed = false;
-            if self.accepting.paused {
-                return;
-            }
             let tag = listening.tag;
             let opened = match listening.socket.accept() {
                 Ok((socket, peer)) => self.open(socket, peer, tag, events),

@@ -85,7 +85,7 @@ impl Default for LoopConfig {
 }
 
 /// What has happened. `T` is what a timer means to the caller.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event<T> {
     /// Somebody has connected.
     Opened {
@@ -305,12 +305,14 @@ impl<T> EventLoop<T> {
 
     /// Puts those on the ready list that the caller has made ready.
     fn list_touched(&mut self) {
-        for id in std::mem::take(&mut self.touched) {
+        let mut touched = std::mem::take(&mut self.touched);
+        for id in touched.drain(..) {
             if let Some(connection) = self.registry.connection(id.key()) {
                 connection.touched = false;
             }
             self.list(id.key());
         }
+        self.touched = touched;
     }
 
     /// Puts a connection at the end of the ready list if it belongs there and is not there.

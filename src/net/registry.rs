@@ -211,3 +211,58 @@ impl Registry {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::{Listener, ListenerTag};
+    use std::net::Ipv4Addr;
+
+    fn entry() -> Entry {
+        let listener = Listener::bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+        Entry::Listening(Listening::new(listener, ListenerTag(0)))
+    }
+
+    #[test]
+    fn an_older_generation_finds_nothing() {
+        let mut registry = Registry::new();
+        let older = registry.insert(entry());
+        let token = older.token();
+        assert!(registry.listening(Key::of(token)).is_some());
+        assert!(registry.vacate(older).is_some());
+        assert!(registry.vacate(older).is_none());
+        registry.sweep();
+        let newer = registry.insert(entry());
+        assert_eq!(newer.index, older.index);
+        assert!(registry.entry(Key::of(token)).is_none());
+        assert!(registry.vacate(older).is_none());
+        assert!(registry.listening(newer).is_some());
+    }
+
+    #[test]
+    fn a_place_is_not_given_again_before_the_turn_is_over() {
+        let mut registry = Registry::new();
+        let first = registry.insert(entry());
+        registry.vacate(first);
+        assert!(registry.entry(first).is_none());
+        let second = registry.insert(entry());
+        assert_ne!(second.index, first.index);
+        registry.sweep();
+        let third = registry.insert(entry());
+        assert_eq!(third.index, first.index);
+        assert!(registry.listening(second).is_some());
+    }
+
+    #[test]
+    fn no_entry_has_a_reserved_token() {
+        let mut registry = Registry::new();
+        registry.generation_next = u32::MAX;
+        let last = registry.insert(entry());
+        let first = registry.insert(entry());
+        assert_eq!((last.generation, first.generation), (u32::MAX, 1));
+        for reserved in [WAKER, SIGNALS] {
+            assert_eq!(Key::of(reserved).generation, GENERATION_RESERVED);
+            assert!(registry.entry(Key::of(reserved)).is_none());
+        }
+    }
+}

@@ -51,6 +51,11 @@ const OUTSIDE: &[Outside] = &[
         allowed: &["net", "server", "bin", "client::driver"],
     },
     Outside {
+        what: "signals",
+        words: &["signal_hook"],
+        allowed: &["net", "server", "bin", "client::driver", "client::password"],
+    },
+    Outside {
         what: "a clock",
         words: &["Instant", "SystemTime", "clock_gettime", "::now"],
         allowed: &["net", "server", "bin", "client::driver", "store::worker"],

@@ -1,3 +1,5 @@
+//! Is a folder judged rightly, and does a slot belong to one process at a time?
+
 use std::os::unix::fs::PermissionsExt;
 
 use tempfile::{TempDir, tempdir};

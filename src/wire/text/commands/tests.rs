@@ -1,3 +1,5 @@
+//! Is each command understood in every form that it has, and refused in every other?
+
 use super::*;
 
 fn parse(line: &str) -> Result<Request<'static>, Refusal> {

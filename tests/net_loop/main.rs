@@ -1,0 +1,11 @@
+//! The event loop over real sockets of this machine.
+//!
+//! Nothing here sleeps: the loop is polled until something is so, or until it has taken absurdly
+//! long.
+
+mod accepting;
+mod closing;
+mod reading;
+mod rig;
+mod sending;
+mod waking;
