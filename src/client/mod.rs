@@ -2,7 +2,7 @@
 //!
 //! In reading order:
 //!
-//! 1. [`core`]: one connection's life, without sockets and clocks, with [`event`] for what goes in
+//! 1. [`mod@core`]: one connection's life, without sockets and clocks, with [`event`] for what goes in
 //!    and comes out
 //! 2. [`front`]: who uses a connection, and how a client ends
 //! 3. [`mod@line`]: commands typed by a person or piped in by a script, with [`command`] to understand
