@@ -141,3 +141,6 @@ fn forget_account(connection: &Connection, account: AccountId) -> Result<(), Pro
         .execute(params![integer(account.0)])?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;
