@@ -169,7 +169,7 @@ fn cut(log: &[u8], length: prop::sample::Index, sectors: &[Sector]) -> Vec<u8> {
 /// A database in the middle of being written: each page as it was, or as it will be.
 fn half_moved(before: &[u8], after: &[u8], moved: &[bool]) -> Vec<u8> {
     let mut database = before.to_vec();
-    if moved.len() % 2 == 0 {
+    if moved.len().is_multiple_of(2) {
         database.resize(after.len().max(before.len()), 0);
     }
     for ((to, from), moved) in database

@@ -2,10 +2,10 @@
 //!
 //! In reading order:
 //!
-//! 1. [`core`]: one connection's life, without sockets and clocks, with [`event`] for what goes in
+//! 1. [`mod@core`]: one connection's life, without sockets and clocks, with [`event`] for what goes in
 //!    and comes out
 //! 2. [`front`]: who uses a connection, and how a client ends
-//! 3. [`line`]: commands typed by a person or piped in by a script, with [`command`] to understand
+//! 3. [`mod@line`]: commands typed by a person or piped in by a script, with [`command`] to understand
 //!    them; [`one_shot`]: one command and its exit code
 //! 4. [`show`]: messages for people and for programs
 //! 5. [`driver`]: the loop that brings sockets, the clock, signals and standard input to all this

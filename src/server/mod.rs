@@ -2,7 +2,7 @@
 //!
 //! One turn of the loop: read what is ready, hand it to the replica, sync the journal once for all
 //! of it, apply what is committed, answer, deliver, give the store what was applied. See
-//! [`Server::turn`].
+//! `Server::turn`.
 //!
 //! | file | what happens there |
 //! | --- | --- |

@@ -254,7 +254,7 @@ fn cluster(seed: u8) -> Cluster {
     Cluster {
         id: ClusterId(u128::MAX / 3),
         backups: seed.into(),
-        formed: seed % 2 == 0,
+        formed: seed.is_multiple_of(2),
         servers: vec![
             ServerRecord {
                 server,
