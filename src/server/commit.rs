@@ -76,6 +76,9 @@ impl Server {
         };
         let mut effects = Effects::default();
         let outcome = self.state.apply(entry.op, entry.time, &op, &mut effects);
+        // Before anything else: an answer may ask the store something, which hands over all that
+        // was applied. What it did not hand over of this op a restart would not know.
+        self.changes.append(&mut effects.changes);
         if let Some(id) = asker {
             self.answer_asker(id, outcome);
         }
@@ -88,7 +91,6 @@ impl Server {
         for account in &effects.deleted {
             self.account_deleted(*account, asker);
         }
-        self.changes.append(&mut effects.changes);
         Ok(())
     }
 
@@ -108,6 +110,7 @@ impl Server {
     /// Hands everything that was applied to the store. Queries that are asked later see it.
     pub(super) fn hand_over(&mut self) {
         if self.handed_over == self.applied {
+            debug_assert!(self.changes.is_empty(), "a change came after its op");
             return;
         }
         let mut changes = std::mem::take(&mut self.changes);

@@ -39,9 +39,13 @@ impl Server {
             return;
         };
         let mut input = std::mem::take(connection.input());
+        let mut took_some = false;
         let waits = loop {
             match self.take_request(id, input.bytes()) {
-                Taken::Go(consumed) => input.consume(consumed),
+                Taken::Go(consumed) => {
+                    input.consume(consumed);
+                    took_some = true;
+                }
                 Taken::NeedsMore => break false,
                 Taken::Waits => break true,
             }
@@ -61,7 +65,7 @@ impl Server {
             self.ending.push(id);
         } else {
             *connection.input() = input;
-            client.partial_since = is_partial.then(|| client.partial_since.unwrap_or(self.now));
+            client.note_partial(is_partial, took_some, self.now);
             self.watch(id);
         }
     }

@@ -239,6 +239,29 @@ fn the_least_used_of_seventeen_sessions_is_let_go() {
 }
 
 #[test]
+fn a_session_that_was_let_go_last_is_gone_after_a_restart_too() {
+    let (mut server, _, oldest) = with_session(Deliver::Nothing);
+    let mut last = oldest;
+    for n in 0..16 {
+        let mut client = BinaryClient::connect(server.address());
+        last = client.login("alice", SessionId(100 + n), Deliver::Nothing);
+    }
+    server.terminate();
+    server.wait();
+    server.restart();
+    let mut client = BinaryClient::connect(server.address());
+    let code = client.refused(&Request::Resume {
+        session: oldest.session,
+        secret: oldest.secret,
+        deliver: Deliver::Nothing,
+    });
+    assert_eq!(code, ErrorCode::SessionGone);
+    client
+        .resume(last, Deliver::Nothing)
+        .expect("the server is there");
+}
+
+#[test]
 fn a_client_chooses_what_is_delivered() {
     let (server, mut here, login) = with_session(Deliver::Nothing);
     let mut bob = server.account("bob");
