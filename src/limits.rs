@@ -146,7 +146,7 @@ pub const TRANSACTION_AGE_MAX: Duration = Duration::from_secs(1);
 /// Bytes of the store's write-ahead log: beyond, it is checkpointed.
 pub const CHECKPOINT_BYTES: u64 = 64 * 1024 * 1024;
 /// Bytes of applied ops that the store has not taken in: beyond, no new requests are taken.
-pub const STORE_LAG_BYTES_MAX: usize = 64 * 1024 * 1024;
+pub const STORE_LAG_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Queries waiting for the store's worker: beyond, `busy`.
 pub const STORE_QUERIES_MAX: usize = 65_536;
 

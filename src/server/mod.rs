@@ -138,8 +138,6 @@ struct Server {
     handed_over: OpNumber,
     /// What the ops between the two have changed.
     changes: Vec<Change>,
-    /// About how many bytes they are.
-    batch_bytes: usize,
     /// One of them was about the cluster.
     cluster_changed: bool,
     last_query: u64,
