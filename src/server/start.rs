@@ -337,7 +337,8 @@ fn open_slot(
     let mut storage = DiskStorage::open(slot.directory())?;
     match superblock::read(&storage)? {
         Some(mut superblock) => {
-            // A journal that is damaged is found before anything else is opened.
+            // Opening either changes it: whatever is not ours to open is found before.
+            SqliteStore::examine(slot.directory().join(STORE))?;
             let (journal, recovery) = open_journal(&slot, &superblock)?;
             let (store, image) = open_store(&slot)?;
             let log = read_log(&slot, &journal, &recovery, &image)?;

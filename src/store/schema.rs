@@ -103,12 +103,20 @@ const TABLES: &str = "
     ) STRICT;
 ";
 
+/// Whether there is a database at `path`; one that is not ours, or newer, is an error. Changes
+/// nothing.
+pub(super) fn examine(path: &Path) -> Result<bool, StoreError> {
+    match fs::metadata(path) {
+        Ok(_) => check_header(path).map(|()| true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(file_error(path)(error)),
+    }
+}
+
 /// Opens the database at `path`, and makes it if there is none.
 pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
-    match fs::metadata(path) {
-        Ok(_) => check_header(path)?,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => create(path)?,
-        Err(error) => return Err(file_error(path)(error)),
+    if !examine(path)? {
+        create(path)?;
     }
     restrict(path)?;
     connect(path).map_err(|problem| problem.at(path))

@@ -51,6 +51,12 @@ impl SqliteStore {
         })
     }
 
+    /// Looks whether [`Self::open`] would find another program's file, or a newer version's, at
+    /// `path`. Changes nothing, and is content if there is nothing.
+    pub fn examine(path: impl AsRef<Path>) -> Result<(), StoreError> {
+        schema::examine(path.as_ref()).map(|_| ())
+    }
+
     fn in_transaction(&self) -> bool {
         !self.connection.is_autocommit()
     }
