@@ -327,3 +327,6 @@ impl Kind {
         !matches!(self, Self::Read(_) | Self::Send)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -384,3 +384,6 @@ fn request_of<'a>(job: &'a Job, password: &'a str) -> Result<Request<'a>, Refusa
         Job::Delete => Request::Delete { password },
     })
 }
+
+#[cfg(test)]
+mod tests;

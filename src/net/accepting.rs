@@ -9,7 +9,8 @@
 use super::clock;
 use super::connection::Connection;
 use super::crowd::Place;
-use super::event_loop::{Alarm, Event, EventLoop};
+use super::event::Event;
+use super::event_loop::{Alarm, EventLoop};
 use super::listener::{AcceptFailure, ListenerTag};
 use super::registry::{ConnectionId, Entry, Key};
 use mio::Interest;

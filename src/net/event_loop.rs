@@ -14,126 +14,20 @@
 
 use super::accepting::Accepting;
 use super::clock;
+use super::config::LoopConfig;
 use super::connection::{CloseReason, Connection, State};
-use super::crowd::{Crowd, Excess};
+use super::crowd::Crowd;
+use super::event::{Event, Waker};
 use super::listener::{Listener, ListenerTag, Listening};
 use super::registry::{ConnectionId, Entry, Key, ListenerId, Registry, SIGNALS, WAKER};
 use super::signals::{self, Signal};
 use super::timers::{TimerId, Timers};
-use crate::limits;
 use crate::types::Time;
 use mio::{Events, Interest, Poll};
 use signal_hook_mio::v1_0::Signals;
 use std::collections::VecDeque;
 use std::io;
-use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
-
-/// The limits of the loop; [`limits`] holds the defaults, and says what happens at each.
-#[derive(Clone, Debug)]
-pub struct LoopConfig {
-    /// [`limits::CLIENTS_MAX_DEFAULT`]
-    pub clients_max: usize,
-    /// [`limits::CLIENTS_PER_IP_MAX_DEFAULT`]
-    pub clients_per_ip_max: usize,
-    /// [`limits::REFUSALS_MAX`]
-    pub refusals_max: usize,
-    /// [`limits::EVENTS_PER_POLL`]
-    pub events_per_poll: usize,
-    /// [`limits::ACCEPT_BUDGET`]
-    pub accept_budget: usize,
-    /// [`limits::ACCEPT_PAUSE`]
-    pub accept_pause: Duration,
-    /// [`limits::READ_BUDGET_BYTES`]
-    pub read_budget_bytes: usize,
-    /// [`limits::TURN_READ_BUDGET_BYTES`]
-    pub turn_read_budget_bytes: usize,
-    /// [`limits::INPUT_BYTES_MAX`]
-    pub input_bytes_max: usize,
-    /// [`limits::SEND_QUEUE_BYTES_MAX`]
-    pub send_queue_bytes_max: usize,
-    /// [`limits::SEND_QUEUE_FULL_MAX`]
-    pub send_queue_full_max: Duration,
-    /// [`limits::CLOSING_TIME_MAX`]
-    pub closing_time_max: Duration,
-    /// [`limits::LINGER_TIME_MAX`]
-    pub linger_time_max: Duration,
-    /// [`limits::LINGER_BYTES_MAX`]
-    pub linger_bytes_max: usize,
-}
-
-impl Default for LoopConfig {
-    fn default() -> Self {
-        Self {
-            clients_max: limits::CLIENTS_MAX_DEFAULT,
-            clients_per_ip_max: limits::CLIENTS_PER_IP_MAX_DEFAULT,
-            refusals_max: limits::REFUSALS_MAX,
-            events_per_poll: limits::EVENTS_PER_POLL,
-            accept_budget: limits::ACCEPT_BUDGET,
-            accept_pause: limits::ACCEPT_PAUSE,
-            read_budget_bytes: limits::READ_BUDGET_BYTES,
-            turn_read_budget_bytes: limits::TURN_READ_BUDGET_BYTES,
-            input_bytes_max: limits::INPUT_BYTES_MAX,
-            send_queue_bytes_max: limits::SEND_QUEUE_BYTES_MAX,
-            send_queue_full_max: limits::SEND_QUEUE_FULL_MAX,
-            closing_time_max: limits::CLOSING_TIME_MAX,
-            linger_time_max: limits::LINGER_TIME_MAX,
-            linger_bytes_max: limits::LINGER_BYTES_MAX,
-        }
-    }
-}
-
-/// What has happened. `T` is what a timer means to the caller.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Event<T> {
-    /// Somebody has connected.
-    Opened {
-        /// Its name from now on.
-        connection: ConnectionId,
-        /// Where it came in.
-        listener: ListenerTag,
-        /// Who it is.
-        peer: SocketAddr,
-        /// The cap that it exceeds: it is to be told so and closed soon, unless it turns out not
-        /// to be a client.
-        excess: Option<Excess>,
-    },
-    /// There is unread input that there was not before, or before the connection was resumed. Once a turn at most.
-    Input(ConnectionId),
-    /// The peer has ended its half. Once, and after the event for its last input.
-    InputEnded(ConnectionId),
-    /// The send queue was full, and is less than half full now.
-    Drained(ConnectionId),
-    /// The connection is gone, and its id with it. It does not follow on `close` and `close_when_sent`.
-    Closed {
-        /// Which.
-        connection: ConnectionId,
-        /// Why.
-        reason: CloseReason,
-    },
-    /// A timer is due.
-    Timer(T),
-    /// A signal came, once or several times since the last poll.
-    Signal(Signal),
-    /// A [`Waker`] was used, once or several times since the last poll.
-    Woken,
-}
-
-/// Ends the loop's wait from another thread.
-#[derive(Clone, Debug)]
-pub struct Waker(Arc<mio::Waker>);
-
-impl Waker {
-    /// Makes the loop's current or next poll return with [`Event::Woken`]. What the loop is to
-    /// find has to be there before.
-    pub fn wake(&self) {
-        if let Err(error) = self.0.wake() {
-            // It can only fail if the descriptor is not ours any more.
-            log::error!("cannot wake the event loop: {error}");
-        }
-    }
-}
 
 /// What a timer of the loop means.
 #[derive(Clone, Copy, Debug)]
@@ -167,7 +61,7 @@ pub struct EventLoop<T> {
     pub(super) ready: VecDeque<Key>,
     /// Connections that the caller has had in its hands since the last poll, each once: it may have resumed
     /// them, or have consumed input.
-    touched: Vec<ConnectionId>,
+    pub(super) touched: Vec<ConnectionId>,
     /// Connections that may have something to write, or to be done with writing, each once.
     pub(super) dirty: Vec<ConnectionId>,
     /// Events that came up outside of a poll; the next one gives them first.
@@ -193,7 +87,7 @@ impl<T> EventLoop<T> {
         assert!(config.accept_budget > 0 && config.events_per_poll > 0);
         assert!(config.input_bytes_max > 0);
         let poll = Poll::new()?;
-        let waker = Waker(Arc::new(mio::Waker::new(poll.registry(), WAKER)?));
+        let waker = Waker::new(poll.registry())?;
         Ok(Self {
             poll,
             polled: Events::with_capacity(config.events_per_poll),

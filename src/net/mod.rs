@@ -14,9 +14,11 @@
 
 mod accepting;
 pub mod clock;
+mod config;
 mod connection;
 mod crowd;
 pub mod descriptors;
+mod event;
 mod event_loop;
 mod input;
 mod listener;
@@ -25,11 +27,15 @@ mod registry;
 mod send_queue;
 mod sending;
 mod signals;
+#[cfg(test)]
+mod tests;
 pub mod timers;
 
+pub use config::LoopConfig;
 pub use connection::{CloseReason, Connection};
 pub use crowd::Excess;
-pub use event_loop::{Event, EventLoop, LoopConfig, Waker};
+pub use event::{Event, Waker};
+pub use event_loop::EventLoop;
 pub use input::Input;
 pub use listener::{Listener, ListenerTag};
 pub use registry::{ConnectionId, ListenerId};

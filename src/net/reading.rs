@@ -8,7 +8,8 @@
 //! for, makes reads short without emptying the socket: it waits until it sends more, and nobody else does.
 
 use super::connection::{CloseReason, Connection, State};
-use super::event_loop::{Event, EventLoop};
+use super::event::Event;
+use super::event_loop::EventLoop;
 use super::registry::{ConnectionId, Key};
 use std::io::{self, Read};
 

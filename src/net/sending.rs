@@ -2,7 +2,8 @@
 
 use super::clock;
 use super::connection::{CloseReason, State};
-use super::event_loop::{Alarm, Event, EventLoop};
+use super::event::Event;
+use super::event_loop::{Alarm, EventLoop};
 use super::registry::{ConnectionId, Entry, Key};
 use super::send_queue::Written;
 use std::net::Shutdown;

@@ -8,15 +8,15 @@ use crate::limits::STORE_LAG_BYTES_MAX;
 use crate::net::ConnectionId;
 use crate::replica::{Entry, Input, Output, Ticket};
 use crate::store::{Batch, Found, Query, StoreAnswer};
-use crate::types::{ChatOp, ErrorCode, Op, OpNumber, Outcome};
+use crate::types::{ChatOp, ErrorCode, Op, OpNumber, Outcome, RequestNumber};
 use crate::wire::message::{Answer, NoteKind};
 use crate::wire::operation::decode_op;
 
 use super::accounts::refusal_of;
 use super::connection::{QueryTicket, Step};
 
-/// What a change costs in the store's queue besides its text.
-const CHANGE_BYTES: usize = 96;
+/// What a session's answer occupies.
+const ANSWER_BYTES: usize = size_of::<(RequestNumber, Outcome)>();
 
 impl Server {
     /// Syncs what this turn has appended, once for all of it, and carries out everything that
@@ -66,7 +66,6 @@ impl Server {
     fn apply(&mut self, entry: &Entry, asker: Option<ConnectionId>) -> Result<(), Fatal> {
         let op = decode_op(entry.payload()).map_err(|_| Fatal::UnreadableOp(entry.op))?;
         self.applied = entry.op;
-        self.batch_bytes += entry.payload().len() + CHANGE_BYTES;
         let op = match op {
             Op::Cluster(_) => {
                 self.cluster_changed = true;
@@ -126,7 +125,7 @@ impl Server {
             changes,
         };
         self.handed_over = self.applied;
-        let bytes = std::mem::take(&mut self.batch_bytes);
+        let bytes = batch.changes.iter().map(memory_of).sum();
         self.store.apply(batch, bytes);
     }
 
@@ -238,6 +237,17 @@ impl Server {
 
 fn connection_of(ticket: Ticket) -> ConnectionId {
     ConnectionId::from_bits(ticket.0)
+}
+
+/// About how many bytes a change occupies while it waits for the store.
+fn memory_of(change: &Change) -> usize {
+    let further = match change {
+        Change::MessageSent(message) => message.text.capacity(),
+        Change::Session(session) => session.answers.capacity() * ANSWER_BYTES,
+        Change::AccountCreated { password_hash, .. } => password_hash.capacity(),
+        _ => 0,
+    };
+    size_of::<Change>() + further
 }
 
 /// Whose sessions an op can end.

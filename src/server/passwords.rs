@@ -7,9 +7,9 @@
 use std::sync::mpsc::{self, Receiver, SyncSender, TrySendError};
 use std::thread::JoinHandle;
 
-use argon2::password_hash::phc::PasswordHash;
-use argon2::password_hash::{PasswordHasher, PasswordVerifier};
-use argon2::{Algorithm, Argon2, Params, Version};
+use argon2::password_hash::PasswordVerifier;
+use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
+use argon2::{ARGON2ID_IDENT, Algorithm, Argon2, Block, Params, Version};
 
 use crate::limits::PASSWORD_QUEUE_MAX;
 use crate::net::ConnectionId;
@@ -80,7 +80,7 @@ impl PasswordWorker {
         let thread = std::thread::Builder::new()
             .name("passwords".into())
             .spawn(move || {
-                let hasher = Hasher::new();
+                let mut hasher = Hasher::new();
                 for job in inbox {
                     let outcome = hasher.compute(&job.work);
                     let connection = job.connection;
@@ -130,6 +130,9 @@ impl Drop for PasswordWorker {
 
 struct Hasher {
     argon2: Argon2<'static>,
+    /// Argon2's memory, kept: given back and taken anew for each password, so much of it leaves
+    /// the allocator in pieces.
+    memory: Vec<Block>,
     /// Verified against when there is no account, so that the answer takes as long.
     nobody: String,
 }
@@ -138,43 +141,84 @@ impl Hasher {
     fn new() -> Self {
         let params = Params::new(ARGON2_MEMORY_KIB, ARGON2_PASSES, ARGON2_LANES, None)
             .expect("the parameters are constants within Argon2's bounds");
+        let memory = vec![Block::new(); params.block_count()];
         let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
-        let nobody = argon2
-            .hash_password(b"nobody has this password")
-            .map(|hash| hash.to_string())
-            .unwrap_or_default();
-        Self { argon2, nobody }
+        let mut hasher = Self {
+            argon2,
+            memory,
+            nobody: String::new(),
+        };
+        hasher.nobody = hasher.hash("nobody has this password").unwrap_or_default();
+        hasher
     }
 
-    fn compute(&self, work: &Work) -> PasswordOutcome {
+    fn compute(&mut self, work: &Work) -> PasswordOutcome {
         match work {
-            Work::Hash { password } => {
-                let hash = self.argon2.hash_password(password.as_bytes());
-                PasswordOutcome::Hashed(hash.ok().map(|h| h.to_string()))
-            }
+            Work::Hash { password } => PasswordOutcome::Hashed(self.hash(password)),
             Work::Verify { password, hash } => {
-                let right = self.verify(password, hash.as_deref().unwrap_or(&self.nobody));
+                let nobody = self.nobody.clone();
+                let right = self.verify(password, hash.as_ref().unwrap_or(&nobody));
                 PasswordOutcome::Verified(right && hash.is_some())
             }
         }
     }
 
-    fn verify(&self, password: &str, hash: &str) -> bool {
-        PasswordHash::new(hash).is_ok_and(|hash| {
-            self.argon2
+    fn hash(&mut self, password: &str) -> Option<String> {
+        let mut salt = [0; Salt::RECOMMENDED_LENGTH];
+        getrandom::fill(&mut salt).ok()?;
+        let salt = Salt::new(&salt).ok()?;
+        let hash = PasswordHash {
+            algorithm: ARGON2ID_IDENT,
+            version: Some(Version::V0x13.into()),
+            params: ParamsString::try_from(self.argon2.params()).ok()?,
+            salt: Some(salt),
+            hash: Some(self.output(password, &salt)?),
+        };
+        Some(hash.to_string())
+    }
+
+    fn verify(&mut self, password: &str, hash: &str) -> bool {
+        let Ok(hash) = PasswordHash::new(hash) else {
+            return false;
+        };
+        let is_ours = hash.algorithm == ARGON2ID_IDENT
+            && hash.version == Some(Version::V0x13.into())
+            && ParamsString::try_from(self.argon2.params()).as_ref() == Ok(&hash.params);
+        match hash.salt {
+            // Outputs are compared in constant time.
+            Some(salt) if is_ours => {
+                hash.hash.is_some() && self.output(password, &salt) == hash.hash
+            }
+            // Made with other parameters, by another version of this program.
+            _ => self
+                .argon2
                 .verify_password(password.as_bytes(), &hash)
-                .is_ok()
-        })
+                .is_ok(),
+        }
+    }
+
+    fn output(&mut self, password: &str, salt: &[u8]) -> Option<Output> {
+        let mut output = [0; Params::DEFAULT_OUTPUT_LEN];
+        self.argon2
+            .hash_password_into_with_memory(
+                password.as_bytes(),
+                salt,
+                &mut output,
+                &mut self.memory,
+            )
+            .ok()?;
+        Output::new(&output).ok()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use argon2::password_hash::PasswordHasher;
 
     #[test]
     fn a_hash_verifies_its_password_and_no_other() {
-        let hasher = Hasher::new();
+        let mut hasher = Hasher::new();
         let PasswordOutcome::Hashed(Some(hash)) = hasher.compute(&Work::Hash {
             password: "correct-horse".into(),
         }) else {
@@ -184,7 +228,7 @@ mod tests {
             hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"),
             "{hash}"
         );
-        let verify = |password: &str, hash: Option<&String>| {
+        let mut verify = |password: &str, hash: Option<&String>| {
             matches!(
                 hasher.compute(&Work::Verify {
                     password: password.into(),
@@ -198,5 +242,13 @@ mod tests {
         assert!(!verify("correct-horse", None));
         assert!(!verify("nobody has this password", None));
         assert!(!verify("correct-horse", Some(&"not a hash".to_string())));
+        let standard = Argon2::default();
+        let parsed = PasswordHash::new(&hash).unwrap();
+        assert!(standard.verify_password(b"correct-horse", &parsed).is_ok());
+        let params = Params::new(8, 1, 1, None).unwrap();
+        let other = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+        let other = other.hash_password(b"correct-horse").unwrap().to_string();
+        assert!(verify("correct-horse", Some(&other)));
+        assert!(!verify("correct-cow", Some(&other)));
     }
 }

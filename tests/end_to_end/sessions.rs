@@ -99,7 +99,8 @@ fn numbers_that_are_closed_or_too_far_ahead_are_refused() {
     );
     assert_eq!(
         asked(&mut client, 501, 502, &message("c")),
-        Err(ErrorCode::StaleRequest)
+        Err(ErrorCode::BadArguments),
+        "a request cannot be closed itself"
     );
     assert!(asked(&mut client, 755, 500, &message("d")).is_ok());
     assert_eq!(

@@ -1,6 +1,6 @@
 //! Timers, and other threads.
 
-use crate::rig::Rig;
+use crate::rig::{Rig, pattern};
 use lastword::net::{Event, EventLoop, LoopConfig, clock};
 use lastword::types::Time;
 use std::time::Duration;
@@ -62,4 +62,22 @@ fn waking_before_the_wait_counts() {
         net.poll(&mut events, None).unwrap();
     }
     assert_eq!(events, [Event::Woken]);
+}
+
+#[test]
+fn what_is_left_from_the_last_turn_is_not_waited_for() {
+    let mut rig = Rig::with(LoopConfig {
+        read_budget_bytes: 1024,
+        ..LoopConfig::default()
+    });
+    let (mut client, id) = rig.client();
+    client.send(&pattern(3 * 1024));
+    rig.until_event(Event::Input(id));
+    // Nothing new comes in: a loop that waited would wait for this.
+    let late = clock::now() + Duration::from_secs(10);
+    rig.net.set_timer(late, "late");
+    let mut events = Vec::new();
+    rig.net.poll(&mut events, None).unwrap();
+    assert_eq!(events, [Event::Input(id)]);
+    assert!(clock::now() < late);
 }

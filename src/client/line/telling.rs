@@ -1,6 +1,6 @@
 //! How are answers, deliveries and mistakes told to a person?
 
-use super::super::command::{Command, USAGE};
+use super::super::command::USAGE;
 use super::super::core::Core;
 use super::super::event::{Ending, Message, Part};
 use super::super::front::Exit;
@@ -174,9 +174,6 @@ impl LineMode {
                     "not acknowledged: it may or may not have been done",
                 ),
             }
-        }
-        if let Some(Command::Send { to, .. }) = self.held.take() {
-            self.refuse_sentence(&format!("SEND {to}"), "not sent");
         }
     }
 

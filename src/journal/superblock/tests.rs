@@ -1,3 +1,5 @@
+//! Is a superblock there again after a crash, and is a bad one recognised?
+
 use super::*;
 use crate::journal::storage::{FaultyStorage, Unsynced};
 

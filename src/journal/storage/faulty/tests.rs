@@ -1,3 +1,5 @@
+//! Does the faulty storage lose what a disk may lose, and nothing else?
+
 use super::*;
 
 fn read(storage: &FaultyStorage, name: &str) -> Vec<u8> {
