@@ -152,6 +152,9 @@ pub const STORE_QUERIES_MAX: usize = 65_536;
 
 // --- the loop ---
 
+/// How long a turn takes up requests, and likewise writes out what the store has found and goes
+/// on with long lists: the rest waits for the next turn.
+pub const TURN_WORK_TIME_MAX: Duration = Duration::from_millis(10);
 /// Events taken from one poll.
 pub const EVENTS_PER_POLL: usize = 1024;
 /// How long a stopping server goes on to send what is still queued. With what the store needs

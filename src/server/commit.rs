@@ -1,7 +1,7 @@
 //! What happens between a request and its answer? One write and one sync for a whole turn, and
 //! then everything that they made true.
 
-use super::{Fatal, Server};
+use super::{Fatal, Server, WorkTime};
 use crate::chat::Effects;
 use crate::chat::change::Change;
 use crate::limits::STORE_LAG_BYTES_MAX;
@@ -156,9 +156,13 @@ impl Server {
         }
     }
 
-    /// Takes in what the store's worker has to say.
+    /// Takes in what the store's worker has to say: not more pages of messages than a turn has
+    /// time to write, however many have asked for one.
     pub(super) fn take_store_answers(&mut self) -> Result<(), Fatal> {
-        for answer in self.store.answers() {
+        let time = WorkTime::begin();
+        while time.is_left()
+            && let Some(answer) = self.store_answers.pop_front()
+        {
             match answer {
                 StoreAnswer::Found { ticket, found } => {
                     let ticket = QueryTicket(ticket);

@@ -48,9 +48,10 @@ use crate::chat::change::Change;
 use crate::journal::storage::{DiskStorage, Slot};
 use crate::journal::superblock::{Superblock, SuperblockError};
 use crate::journal::{Journal, JournalError};
+use crate::limits::TURN_WORK_TIME_MAX;
 use crate::net::{ConnectionId, Event, EventLoop, Excess, ListenerId, clock};
 use crate::replica::Replica;
-use crate::store::{StoreError, StoreWorker};
+use crate::store::{StoreAnswer, StoreError, StoreWorker};
 use crate::types::{AccountId, ErrorCode, Name, OpNumber, RequestNumber, Time, Timestamp};
 use crate::wire::message::{Answer, Refusal};
 use connection::{ClientConnection, QueryTicket};
@@ -144,6 +145,8 @@ struct Server {
     /// Whose queries are under way. A connection has at most one for its task and one for its
     /// feed.
     queries: HashMap<QueryTicket, ConnectionId>,
+    /// What the store's worker has said and no turn has come to. No more than `queries`, and a few.
+    store_answers: VecDeque<StoreAnswer>,
     /// The store is so far behind that no requests are taken up.
     store_lags: bool,
     /// Connections whose requests wait until the store has caught up.
@@ -185,7 +188,8 @@ struct Server {
 impl Server {
     /// One turn of the loop.
     fn turn(&mut self) -> Result<Flow, Fatal> {
-        let busy = !self.unread.is_empty() || !self.again.is_empty();
+        let busy =
+            !self.unread.is_empty() || !self.again.is_empty() || !self.store_answers.is_empty();
         let wait_max = busy.then_some(Duration::ZERO);
         let mut events = std::mem::take(&mut self.events);
         self.network
@@ -202,10 +206,9 @@ impl Server {
             }
         }
         self.events = events;
+        self.take_store_answers()?;
         self.take_unread();
-        for id in std::mem::take(&mut self.again) {
-            self.continue_task(id);
-        }
+        self.take_again();
         for id in std::mem::take(&mut self.starved) {
             self.pump(id);
         }
@@ -245,7 +248,7 @@ impl Server {
             Event::Timer(Alarm::Member) => self.try_member_address()?,
             Event::Timer(Alarm::Stop) => {}
             Event::Woken => {
-                self.take_store_answers()?;
+                self.store_answers.extend(self.store.answers());
                 while let Some(result) = self.passwords.result() {
                     self.password_computed(result.connection, result.outcome);
                 }
@@ -271,14 +274,28 @@ impl Server {
     /// Takes up requests, connection by connection, until the turn has enough to do.
     fn take_unread(&mut self) {
         let enough = OpNumber(self.replica.head().0 + OPS_PER_TURN);
+        let time = WorkTime::begin();
         for _ in 0..self.unread.len() {
-            if self.replica.head() >= enough {
+            if self.replica.head() >= enough || !time.is_left() {
                 break;
             }
             if let Some(id) = self.unread.pop_front() {
                 self.work_off(id);
             }
         }
+    }
+
+    /// Goes on with the tasks that gave way to others in the last turn.
+    fn take_again(&mut self) {
+        let time = WorkTime::begin();
+        let mut waiting = std::mem::take(&mut self.again).into_iter();
+        while time.is_left()
+            && let Some(id) = waiting.next()
+        {
+            self.continue_task(id);
+        }
+        // Whose turn did not come is first in the next one.
+        self.again.splice(0..0, waiting);
     }
 
     /// Ends a connection, once what is queued for it is sent.
@@ -312,6 +329,23 @@ impl Server {
         if let Some(login) = client.login {
             self.go_offline(login.account, id);
         }
+    }
+}
+
+/// How long one kind of work may go on in a turn. Each has its own, so that none of them ever
+/// starves another.
+struct WorkTime {
+    until: Time,
+}
+
+impl WorkTime {
+    fn begin() -> Self {
+        let until = clock::now() + TURN_WORK_TIME_MAX;
+        Self { until }
+    }
+
+    fn is_left(&self) -> bool {
+        clock::now() < self.until
     }
 }
 

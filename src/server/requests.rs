@@ -513,7 +513,8 @@ impl Server {
         };
         client.write_answer(out, number, answer);
         match answer {
-            Answer::Refused(refusal) if refusal.code != ErrorCode::NotReady => {
+            Answer::Refused(refusal) if refusal.code == ErrorCode::NotReady => {}
+            Answer::Refused(_) => {
                 client.errors_in_row += 1;
                 let too_many = client.errors_in_row >= ERRORS_BEFORE_LOGIN_MAX;
                 if too_many && client.login.is_none() {

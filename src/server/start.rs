@@ -189,6 +189,7 @@ impl Server {
             cluster_changed: false,
             last_query: 0,
             queries: Default::default(),
+            store_answers: Default::default(),
             store_lags: false,
             stalled: Vec::new(),
             starved: Vec::new(),
