@@ -96,6 +96,13 @@ fn a_queue_that_was_full_before_the_flush_says_so_too() {
     // The server sees this, and stops until it hears of room.
     assert!(rig.net.is_full(id));
     rig.until_event(Event::Drained(id));
+    // Once for each time that it was full.
+    rig.send(id, &[1; 10]);
+    rig.turn();
+    rig.turn();
+    assert_eq!(rig.count(Event::Drained(id)), 1);
+    rig.send(id, &[1; 1001]);
+    rig.until(|rig| rig.count(Event::Drained(id)) == 2);
 }
 
 #[test]
