@@ -36,14 +36,14 @@ check_tools() {
         fail "A C compiler is missing (\`cc\` with the C library's headers): install one with \`sudo apt-get install build-essential\` on Debian or Ubuntu, \`sudo dnf install gcc\` on Fedora, \`sudo pacman -S base-devel\` on Arch."
 }
 
-# Builds the programs with the given options of cargo, and leaves links to them in a folder.
+# Builds the programs with the given command of cargo, and leaves links to them in a folder.
 # `kill $!` thus hits the program itself and no wrapper.
 build_into() {
     local folder=$1 programs program
     shift
     # The paths come from cargo itself: they depend on CARGO_TARGET_DIR and on its configuration.
-    programs=$(cd "$top" && cargo build --locked --bins "$@" --message-format=json-render-diagnostics |
-        sed -n 's/.*"executable":"\([^"]*\)".*/\1/p') || exit 1
+    programs=$(cd "$top" && cargo "$@" --locked --message-format=json-render-diagnostics |
+        sed -n '/"kind":\["bin"\]/ { /"test":false}/ s/.*"executable":"\([^"]*\)".*/\1/p; }') || exit 1
     [ -n "$programs" ] || fail "cargo built no program; its messages are above."
     while IFS= read -r program; do
         ln -sfn -- "$program" "$folder/${program##*/}"

@@ -117,7 +117,7 @@ fn numbers_at_below_and_above_their_limits() {
     assert_eq!(numbered(0, 0), Some(ErrorCode::BadArguments));
     assert_eq!(numbered(1, 0), None);
     assert_eq!(numbered(7, 7), None);
-    assert_eq!(numbered(7, 8), Some(ErrorCode::StaleRequest));
+    assert_eq!(numbered(7, 8), Some(ErrorCode::BadArguments));
     assert_eq!(numbered(262, 7), None);
     assert_eq!(numbered(263, 7), Some(ErrorCode::BadArguments));
     assert_eq!(numbered(u64::MAX, u64::MAX), None);

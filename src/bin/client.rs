@@ -72,10 +72,6 @@ struct Arguments {
     )]
     timeout: Duration,
 
-    /// What to say at the end, for a script that started the server
-    #[arg(long, value_name = "TEXT", hide = true)]
-    farewell: Option<String>,
-
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -213,7 +209,6 @@ fn line_mode(arguments: &Arguments) -> Result<Exit, Failure> {
         output_is_read: output_is_terminal,
         colours,
         login,
-        farewell: arguments.farewell.clone(),
     };
     let mut front = LineMode::new(options, conversation(colours), Box::new(fresh_session));
     connect(arguments, &mut front, true)

@@ -34,7 +34,7 @@ struct Arguments {
     /// 1: be the primary if nobody is; 0: join a cluster, never found one
     #[arg(value_parser = ["0", "1"])]
     is_primary: String,
-    /// Data directory [default: lastword-data/<ip>_<port>]
+    /// Data directory [default: lastword-data/IP_PORT]
     #[arg(long, value_name = "DIR", env = "LASTWORD_DATA")]
     data: Option<PathBuf>,
     /// This slot of the data directory and no other

@@ -5,7 +5,7 @@
 //! by one read, text by what one read can hold. While standard output takes nothing more (a pager, a
 //! stopped terminal), nothing is read from the server either, and messages wait there.
 
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, BufRead, ErrorKind, Read, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,7 +46,7 @@ pub fn run(
 ) -> io::Result<Exit> {
     let mut driver = Driver::new(core, servers, connect_time_max)?;
     if reads_input {
-        driver.start_keyboard()?;
+        driver.start_keyboard(io::BufReader::new(io::stdin()))?;
     }
     driver.dial_next(front, String::new());
     loop {
@@ -62,7 +62,9 @@ struct Driver {
     poll: Poll,
     events: Events,
     signals: Signals,
-    keyboard: Option<Keyboard>,
+    /// Standard input, if it is read, and what its thread wakes the loop with. The loop holds on to
+    /// the waker: closed by the thread at the end of the input, it would take its last call along.
+    keyboard: Option<(Keyboard, Arc<Waker>)>,
     /// There while what is typed must not be seen.
     hidden: Option<Hidden>,
     link: Link,
@@ -120,13 +122,14 @@ impl Driver {
         })
     }
 
-    fn start_keyboard(&mut self) -> io::Result<()> {
+    fn start_keyboard(&mut self, input: impl BufRead + Send + 'static) -> io::Result<()> {
         let waker = Arc::new(Waker::new(self.poll.registry(), KEYBOARD)?);
-        let input = io::BufReader::new(io::stdin());
-        self.keyboard = Some(Keyboard::start(input, move || {
+        let thread_waker = Arc::clone(&waker);
+        let keyboard = Keyboard::start(input, move || {
             // It fails only when the loop is gone, and then nobody has to be woken.
-            let _ = waker.wake();
-        })?);
+            let _ = thread_waker.wake();
+        })?;
+        self.keyboard = Some((keyboard, waker));
         Ok(())
     }
 
@@ -199,7 +202,7 @@ impl Driver {
             self.dial_failed(front, "no answer");
         }
         self.core.handle_timeout(now);
-        front.handle_timeout(now);
+        front.handle_timeout(&mut self.core, now);
     }
 }
 
@@ -345,7 +348,7 @@ impl Driver {
     }
 
     fn type_lines(&mut self, front: &mut impl Front) {
-        let Some(keyboard) = &mut self.keyboard else {
+        let Some((keyboard, _)) = &mut self.keyboard else {
             return;
         };
         for _ in 0..LINES_PER_TURN_MAX {
@@ -419,4 +422,41 @@ fn now() -> Time {
     let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
     let nanoseconds = u64::try_from(time.tv_nsec).unwrap_or(0);
     Time(seconds * 1_000_000_000 + nanoseconds)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc::{Sender, channel};
+
+    /// An input without anything in it, which tells when the thread that read it lets go of it.
+    struct Nothing(Sender<()>);
+
+    impl Read for Nothing {
+        fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+            Ok(0)
+        }
+    }
+
+    impl Drop for Nothing {
+        fn drop(&mut self) {
+            let _ = self.0.send(());
+        }
+    }
+
+    #[test]
+    fn the_end_of_the_input_is_heard_after_the_thread_that_told_it_is_gone() {
+        let core = Core::new("a test", Duration::from_secs(1));
+        let mut driver = Driver::new(core, &[], Duration::from_secs(1)).unwrap();
+        let (gone, is_gone) = channel();
+        driver
+            .start_keyboard(io::BufReader::new(Nothing(gone)))
+            .unwrap();
+        is_gone.recv().unwrap();
+        driver
+            .poll
+            .poll(&mut driver.events, Some(Duration::ZERO))
+            .unwrap();
+        assert!(driver.events.iter().any(|event| event.token() == KEYBOARD));
+    }
 }

@@ -60,7 +60,7 @@ pub enum Output {
     },
 }
 
-/// An [`Item`] that stands for itself.
+/// An [`Item`](crate::wire::message::Item) that stands for itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Part {
     /// A line of HELP or STATUS.

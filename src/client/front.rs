@@ -26,7 +26,7 @@ pub trait Front {
     /// Everything that was taken before is written and flushed.
     fn handle_written(&mut self, core: &mut Core, now: Time);
     /// Notices what has taken too long.
-    fn handle_timeout(&mut self, now: Time);
+    fn handle_timeout(&mut self, core: &mut Core, now: Time);
     /// When [`Front::handle_timeout`] wants to be called.
     fn poll_timeout(&self) -> Option<Time>;
     /// What is to be written now.

@@ -32,6 +32,8 @@ use crate::wire::message::HistoryScope;
 
 /// How long Ctrl+C waits for the server to end the session.
 pub const LEAVE_TIME_MAX: Duration = Duration::from_millis(500);
+/// How long the next unread message may take to come: then commands go on without it.
+pub const UNREAD_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// What line mode has to know of where it runs.
 pub struct LineOptions {
@@ -45,8 +47,6 @@ pub struct LineOptions {
     pub colours: Colours,
     /// Whom to log in at the start, with which password.
     pub login: Option<(String, String)>,
-    /// A sentence for the end, from whoever started the server.
-    pub farewell: Option<String>,
 }
 
 /// Line mode.
@@ -73,6 +73,9 @@ pub struct LineMode {
     prompt_is_shown: bool,
     /// What has been shown of what came for me.
     shown: Shown,
+    /// Unread messages that the login announced and that have not come yet. Commands wait for
+    /// them: the end of the input must not cut them off, and ACK means them, too.
+    awaited: Option<Awaited>,
     /// Something was refused.
     had_trouble: bool,
     /// It is about to end.
@@ -128,6 +131,14 @@ struct Shown {
     read: OpNumber,
 }
 
+#[derive(Clone, Copy)]
+struct Awaited {
+    /// How many, at least one.
+    messages: u64,
+    /// When to give them up.
+    at_latest: Time,
+}
+
 struct Leaving {
     exit: Exit,
     /// When to go without an answer.
@@ -155,6 +166,7 @@ impl LineMode {
             error: String::new(),
             prompt_is_shown: false,
             shown: Shown::default(),
+            awaited: None,
             had_trouble: false,
             leaving: None,
             exit: None,
@@ -178,7 +190,7 @@ impl Front for LineMode {
             Output::Greeted(hello) => self.greeted(&hello, core, now),
             Output::Item { number, item } => self.show_part(number, item, core),
             Output::Answered { number, answer } => self.answered(number, answer, core, now),
-            Output::Delivered(message) => self.delivered(&message, core),
+            Output::Delivered(message) => self.delivered(&message, core, now),
             Output::Noted { about, sentence } => self.noted(about, &sentence),
             Output::Ended { ending, .. } => self.ended(&ending),
         }
@@ -227,16 +239,22 @@ impl Front for LineMode {
         self.call_read(core, now);
     }
 
-    fn handle_timeout(&mut self, now: Time) {
+    fn handle_timeout(&mut self, core: &mut Core, now: Time) {
         if let Some(Leaving { exit, at_latest }) = &self.leaving
             && at_latest.is_some_and(|at| at <= now)
         {
-            self.finish(*exit);
+            return self.finish(*exit);
+        }
+        if self.awaited.is_some_and(|awaited| awaited.at_latest <= now) {
+            self.awaited = None;
+            self.go_on(core, now);
         }
     }
 
     fn poll_timeout(&self) -> Option<Time> {
-        self.leaving.as_ref().and_then(|leaving| leaving.at_latest)
+        let leaving = self.leaving.as_ref().and_then(|leaving| leaving.at_latest);
+        let awaited = self.awaited.map(|awaited| awaited.at_latest);
+        leaving.into_iter().chain(awaited).min()
     }
 
     fn take_text(&mut self, core: &Core) -> Written {
@@ -263,6 +281,7 @@ impl Front for LineMode {
         let is_held_up = self.held.is_some()
             || self.leaving.is_some()
             || self.exit.is_some()
+            || self.awaited.is_some()
             || self.asked.values().any(|asked| asked.kind.is_alone());
         if !self.greeted || is_held_up || !core.can_ask() {
             Wants::Nothing
@@ -289,15 +308,12 @@ impl LineMode {
 
     fn finish(&mut self, exit: Exit) {
         self.name_unanswered();
-        if let Some(farewell) = self.options.farewell.take() {
-            self.say(&farewell);
-        }
         self.exit = Some(exit);
     }
 
-    /// No request of somebody's is open.
+    /// No request of somebody's is open, and nothing that was announced is still to come.
     fn is_idle(&self) -> bool {
-        self.asked.values().all(|asked| asked.kind.is_read())
+        self.awaited.is_none() && self.asked.values().all(|asked| asked.kind.is_read())
     }
 }
 
@@ -311,3 +327,6 @@ impl Kind {
         !matches!(self, Self::Read(_) | Self::Send)
     }
 }
+
+#[cfg(test)]
+mod tests;

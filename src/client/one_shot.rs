@@ -193,7 +193,7 @@ impl Front for OneShot {
 
     fn handle_written(&mut self, _: &mut Core, _: Time) {}
 
-    fn handle_timeout(&mut self, _: Time) {}
+    fn handle_timeout(&mut self, _: &mut Core, _: Time) {}
 
     fn poll_timeout(&self) -> Option<Time> {
         None
@@ -384,3 +384,6 @@ fn request_of<'a>(job: &'a Job, password: &'a str) -> Result<Request<'a>, Refusa
         Job::Delete => Request::Delete { password },
     })
 }
+
+#[cfg(test)]
+mod tests;

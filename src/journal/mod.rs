@@ -1,5 +1,89 @@
 //! The durable log: what is on the disk when an op is acknowledged, and how is it found again?
+//!
+//! A journal is a row of segments in one directory, each a file that begins with a header block
+//! and goes on with records, one for each op, without gaps. (How they look, byte by byte, stands at
+//! the top of `segment.rs` and `record.rs`.) Ops are [appended](Journal::append) in memory; one
+//! [sync](Journal::sync) for each turn of the loop writes them and waits for the disk. Beside it,
+//! the [`superblock`] says whose log it is. It is written after the journal was created and before
+//! the first op is appended: so a first start that crashed is one that never was.
+//!
+//! ```text
+//!   …0001.segment, full           …4711.segment, the last
+//!  ┌────────┬──────────┬───┬───┐  ┌────────┬─────────────┬───┬─────────────────┬ ─ ─ ─ ─ ─ ─ ─ ─ ┐
+//!  │ header │ record 1 │ … │   │  │ header │ record 4711 │ … │ zeros, prepared   not there yet
+//!  └────────┴──────────┴───┴───┘  └────────┴─────────────┴───┴─────────────────┴ ─ ─ ─ ─ ─ ─ ─ ─ ┘
+//!                                                            │                 │                 │
+//!                                             the next sync writes here   the file ends   SEGMENT_BYTES
+//! ```
+//!
+//! # A sync
+//!
+//! All appended records go to the end of the last segment in one write, and one fdatasync makes
+//! them safe. The file is longer than its records: zeros were written ahead, so that the sync has
+//! no new length and no new blocks to write down. A write that does not fit into what was prepared
+//! carries more zeros behind its records.
+//!
+//! When a record does not fit into the segment any more, what comes before it is written and
+//! synced there; then the next segment is made (under a name of its own, synced, renamed, the
+//! directory synced), and the rest goes there.
+//!
+//! Whatever fails on the way is final: `sync` gave no answer, so nothing of it was acknowledged,
+//! and every later call fails, too. Only reading the disk again can tell what is on it.
+//!
+//! # Recovery: torn or damaged?
+//!
+//! What the disk has to promise is written in [`storage`]. Given that, opening a journal reads the
+//! last segment up to the first place where the next op is not found whole. That place is the end
+//! if there are only zeros behind. If not, something is wrong, and it is one of two things:
+//!
+//! - **Torn**: a crash cut a write short that was never synced. Nobody was told of its ops. What is
+//!   left of it is made zeros again, and the log goes on there.
+//! - **Damaged**: something is gone that was synced. That must never be cut off in silence, since it
+//!   may have been acknowledged: opening fails, names file and offset, and changes nothing.
+//!
+//! Every record tells them apart: it says which op was the last one synced when it was appended. So
+//! if anywhere behind the bad place a record stands that knew the missing op to be synced, it is
+//! damage; in a segment that is not the last, it always is. What cannot be told apart is damage to
+//! the very last batch: nothing was written since that could know of it. Opening cuts it off, and
+//! says so; if it was acknowledged, the other servers have it.
+//!
+//! Before an opened journal says what its head is, it writes all that nobody knows to be synced (the
+//! last batch, at most) once more, and syncs it. For what it has read may be in the kernel's memory
+//! alone; and after a sync that failed, the kernel takes it for written and would not write it by a
+//! sync.
+//!
+//! # The crash cases
+//!
+//! - *In the write of a batch, or before its sync ends.* Any of its sectors may be on the disk. Its
+//!   records that are whole, up to the first that is not, are kept: they were appended, and to keep
+//!   more than was acknowledged is allowed. From there on it is torn: all records of a write say
+//!   `synced` = the op before the first of them, so none of them makes another look damaged.
+//! - *The first sectors are lost and later ones are there.* The same: torn from the start. The records
+//!   behind are found in the search, and do not count, because they say `synced` < the bad op.
+//! - *In a write that prepares zeros.* Some zeros are missing, and the file is shorter, or they are
+//!   there: both read as the end. Nothing counts on zeros that were not read at the last opening or
+//!   written since.
+//! - *While a torn end is made zeros.* Some of its sectors are zeros already. It is torn as before, or
+//!   shorter; the next opening goes on with it.
+//! - *In the first append after a torn end was cut.* The zeros were synced before the journal was
+//!   opened, so no remains of the old write can stand behind the new record, and be taken for its
+//!   successors, though their numbers would fit.
+//! - *Between two segments of one batch.* The full segment is synced before the next one is made. If
+//!   the next is there, the full one is whole, and a bad record in it is damage. If not, the full one
+//!   is the last, and all it holds of this batch is kept or torn as above.
+//! - *While a segment is made.* Under its first name it does not count, and is removed. It gets its
+//!   final name after header and zeros were synced, so a bad header under that name is damage. If
+//!   the new name is lost with the directory, the segment does not exist; no record in it can have
+//!   counted, because the directory is synced before the first.
+//! - *After a segment was made, before its first record.* The last segment is empty, and its first op
+//!   comes next.
+//! - *While segments are released.* They go one at a time, oldest first, each for good before the
+//!   next. So there is never a gap, and a missing segment between others is damage: each one's nonce
+//!   is derived from that of the one before, which shows that they follow each other.
+//! - *The disk is full.* It shows in the write, before anything of it is acknowledged. The end may be
+//!   torn; repairing it needs no space.
 
+mod error;
 mod reader;
 mod record;
 mod recovery;
@@ -7,10 +91,11 @@ mod segment;
 pub mod storage;
 pub mod superblock;
 
+pub use self::error::JournalError;
+pub use self::recovery::{Recovery, TornEnd};
+
 use std::collections::VecDeque;
-use std::io;
 use std::ops::ControlFlow;
-use std::path::PathBuf;
 
 use self::reader::RecordReader;
 use self::record::{BODY_BYTES_MAX, record_bytes};
@@ -73,114 +158,6 @@ impl Default for Sizes {
             segment_bytes: limits::SEGMENT_BYTES,
             prepared_bytes: limits::SEGMENT_PREPARED_BYTES,
             segments_kept: limits::SEGMENTS_KEPT,
-        }
-    }
-}
-
-/// What was found when a journal was opened.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Recovery {
-    /// The oldest op that is still there; `head + 1` if there is none.
-    pub first: OpNumber,
-    /// The last op; everything up to it is safe on the disk.
-    pub head: OpNumber,
-    /// What a crash had left of a write that was never synced. It was cut off.
-    pub torn: Option<TornEnd>,
-}
-
-/// The remains of a write that was never synced.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TornEnd {
-    /// In which file.
-    pub file: String,
-    /// Where they began.
-    pub offset: u64,
-    /// How many bytes they were; they are zeros now.
-    pub bytes: u64,
-    /// The last op before them.
-    pub after: OpNumber,
-}
-
-/// The journal cannot be made, opened, written or read.
-#[derive(Debug, thiserror::Error)]
-pub enum JournalError {
-    /// The disk failed, or is full.
-    #[error("cannot {action} {file}: {source}")]
-    Io {
-        /// What was tried.
-        action: &'static str,
-        /// With which file.
-        file: String,
-        /// What the system says.
-        source: io::Error,
-    },
-    /// What was once safe on the disk is not there any more.
-    #[error(
-        "the journal is damaged: {file}, byte {offset}: {reason}. Nothing was changed. Put this \
-         server's folder back from a backup; or, if other servers of the cluster are alive, move \
-         it away, and this server gets everything from them"
-    )]
-    Damaged {
-        /// In which file.
-        file: String,
-        /// Where the first bad record (or 0: the header) begins.
-        offset: u64,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// A later version of this program made it.
-    #[error("{file} was made by a newer version of Lastword (format {version}): use that version")]
-    NewerVersion {
-        /// Which file.
-        file: String,
-        /// The version of its format.
-        version: u32,
-    },
-    /// There is no journal to open.
-    #[error(
-        "there is no journal in {}, though there should be: put this server's folder \
-         back from a backup; or, if other servers of the cluster are alive, move it away, and \
-         this server gets everything from them",
-        .directory.display()
-    )]
-    Missing {
-        /// Where it should be.
-        directory: PathBuf,
-    },
-    /// There are ops already where a new journal should be made.
-    #[error(
-        "there is a journal in {} already: it is not overwritten; move it away",
-        .directory.display()
-    )]
-    Exists {
-        /// Where it is.
-        directory: PathBuf,
-    },
-    /// The ops that were asked for were released.
-    #[error("the journal begins with op {first}: earlier ones were released")]
-    Released {
-        /// The oldest op that is there.
-        first: OpNumber,
-    },
-    /// An earlier write or sync failed.
-    #[error("the journal takes nothing any more, because an earlier write failed")]
-    Poisoned,
-}
-
-impl JournalError {
-    fn io(action: &'static str, file: String, source: io::Error) -> Self {
-        Self::Io {
-            action,
-            file,
-            source,
-        }
-    }
-
-    fn damaged(file: String, offset: u64, reason: &str) -> Self {
-        Self::Damaged {
-            file,
-            offset,
-            reason: reason.to_owned(),
         }
     }
 }

@@ -5,11 +5,35 @@
 
 use std::io;
 
+use super::JournalError;
 use super::reader::RecordReader;
 use super::segment::{Segment, is_segment, is_unfinished};
 use super::storage::{Storage, StorageFile};
-use super::{JournalError, Recovery, TornEnd};
 use crate::types::OpNumber;
+
+/// What was found when a journal was opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recovery {
+    /// The oldest op that is still there; `head + 1` if there is none.
+    pub first: OpNumber,
+    /// The last op; everything up to it is safe on the disk.
+    pub head: OpNumber,
+    /// What a crash had left of a write that was never synced. It was cut off.
+    pub torn: Option<TornEnd>,
+}
+
+/// The remains of a write that was never synced.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TornEnd {
+    /// In which file.
+    pub file: String,
+    /// Where they began.
+    pub offset: u64,
+    /// How many bytes they were; they are zeros now.
+    pub bytes: u64,
+    /// The last op before them.
+    pub after: OpNumber,
+}
 
 /// How much is copied or zeroed at once.
 const REPAIR_BYTES: u64 = 1024 * 1024;

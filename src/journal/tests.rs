@@ -190,8 +190,13 @@ fn a_crash_while_segments_are_released_leaves_no_gap() {
     journal.release(op(18)).unwrap();
     for steps in 0..=storage.steps() {
         let before = storage.after(steps);
-        for survives in [false, true] {
-            let (journal, recovery) = open(&before.crash(&mut |_| survives));
+        for survivors in 0..1_u32 << before.unsynced() {
+            let mut piece = 0;
+            let left = before.crash(&mut |_| {
+                piece += 1;
+                survivors >> (piece - 1) & 1 == 1
+            });
+            let (journal, recovery) = open(&left);
             assert!(recovery.first <= op(13));
             let all = Vec::from_iter(recovery.first.0..=18);
             assert_eq!(read(&journal, recovery.first.0 - 1).unwrap(), all);

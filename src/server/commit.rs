@@ -8,15 +8,15 @@ use crate::limits::STORE_LAG_BYTES_MAX;
 use crate::net::ConnectionId;
 use crate::replica::{Entry, Input, Output, Ticket};
 use crate::store::{Batch, Found, Query, StoreAnswer};
-use crate::types::{ChatOp, ErrorCode, Op, OpNumber, Outcome};
+use crate::types::{ChatOp, ErrorCode, Op, OpNumber, Outcome, RequestNumber};
 use crate::wire::message::{Answer, NoteKind};
 use crate::wire::operation::decode_op;
 
 use super::accounts::refusal_of;
 use super::connection::{QueryTicket, Step};
 
-/// What a change costs in the store's queue besides its text.
-const CHANGE_BYTES: usize = 96;
+/// What a session's answer occupies.
+const ANSWER_BYTES: usize = size_of::<(RequestNumber, Outcome)>();
 
 impl Server {
     /// Syncs what this turn has appended, once for all of it, and carries out everything that
@@ -66,7 +66,6 @@ impl Server {
     fn apply(&mut self, entry: &Entry, asker: Option<ConnectionId>) -> Result<(), Fatal> {
         let op = decode_op(entry.payload()).map_err(|_| Fatal::UnreadableOp(entry.op))?;
         self.applied = entry.op;
-        self.batch_bytes += entry.payload().len() + CHANGE_BYTES;
         let op = match op {
             Op::Cluster(_) => {
                 self.cluster_changed = true;
@@ -76,6 +75,9 @@ impl Server {
         };
         let mut effects = Effects::default();
         let outcome = self.state.apply(entry.op, entry.time, &op, &mut effects);
+        // Before anything else: an answer may ask the store something, which hands over all that
+        // was applied. What it did not hand over of this op a restart would not know.
+        self.changes.append(&mut effects.changes);
         if let Some(id) = asker {
             self.answer_asker(id, outcome);
         }
@@ -88,7 +90,6 @@ impl Server {
         for account in &effects.deleted {
             self.account_deleted(*account, asker);
         }
-        self.changes.append(&mut effects.changes);
         Ok(())
     }
 
@@ -108,6 +109,7 @@ impl Server {
     /// Hands everything that was applied to the store. Queries that are asked later see it.
     pub(super) fn hand_over(&mut self) {
         if self.handed_over == self.applied {
+            debug_assert!(self.changes.is_empty(), "a change came after its op");
             return;
         }
         let mut changes = std::mem::take(&mut self.changes);
@@ -123,7 +125,7 @@ impl Server {
             changes,
         };
         self.handed_over = self.applied;
-        let bytes = std::mem::take(&mut self.batch_bytes);
+        let bytes = batch.changes.iter().map(memory_of).sum();
         self.store.apply(batch, bytes);
     }
 
@@ -235,6 +237,17 @@ impl Server {
 
 fn connection_of(ticket: Ticket) -> ConnectionId {
     ConnectionId::from_bits(ticket.0)
+}
+
+/// About how many bytes a change occupies while it waits for the store.
+fn memory_of(change: &Change) -> usize {
+    let further = match change {
+        Change::MessageSent(message) => message.text.capacity(),
+        Change::Session(session) => session.answers.capacity() * ANSWER_BYTES,
+        Change::AccountCreated { password_hash, .. } => password_hash.capacity(),
+        _ => 0,
+    };
+    size_of::<Change>() + further
 }
 
 /// Whose sessions an op can end.

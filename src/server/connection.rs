@@ -239,6 +239,14 @@ impl ClientConnection {
         )
     }
 
+    /// Notes whether the input ends with a part of a request. After something was taken it is a
+    /// part of another one than before: who sends without a pause always has one on its way, and
+    /// is not late for that.
+    pub fn note_partial(&mut self, is_partial: bool, took_some: bool, now: Time) {
+        let since = self.partial_since.filter(|_| !took_some);
+        self.partial_since = is_partial.then(|| since.unwrap_or(now));
+    }
+
     /// When somebody has to be logged in; `None` if somebody is.
     pub fn login_deadline(&self) -> Option<Time> {
         let time_max = match self.dialect {
@@ -269,5 +277,18 @@ mod tests {
         // 10,000 idle clients at 1 KiB each, of which the network's side needs a quarter.
         let bytes = size_of::<ClientConnection>();
         assert!(bytes <= 384, "{bytes}");
+    }
+
+    #[test]
+    fn only_the_same_part_of_a_request_grows_old() {
+        let peer = std::net::Ipv4Addr::LOCALHOST.into();
+        let mut client = ClientConnection::new(peer, Time(0), 0);
+        client.note_partial(true, false, Time(1));
+        client.note_partial(true, false, Time(2));
+        assert_eq!(client.partial_since, Some(Time(1)));
+        client.note_partial(true, true, Time(3));
+        assert_eq!(client.partial_since, Some(Time(3)));
+        client.note_partial(false, true, Time(4));
+        assert_eq!(client.partial_since, None);
     }
 }

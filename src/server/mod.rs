@@ -2,7 +2,7 @@
 //!
 //! One turn of the loop: read what is ready, hand it to the replica, sync the journal once for all
 //! of it, apply what is committed, answer, deliver, give the store what was applied. See
-//! [`Server::turn`].
+//! `Server::turn`.
 //!
 //! | file | what happens there |
 //! | --- | --- |
@@ -138,8 +138,6 @@ struct Server {
     handed_over: OpNumber,
     /// What the ops between the two have changed.
     changes: Vec<Change>,
-    /// About how many bytes they are.
-    batch_bytes: usize,
     /// One of them was about the cluster.
     cluster_changed: bool,
     last_query: u64,

@@ -16,7 +16,7 @@ use crate::net::ConnectionId;
 use crate::replica::{Input, Ticket};
 use crate::types::{ChatOp, ErrorCode, Op, Origin, RequestNumber, SessionId, SessionRequest};
 use crate::wire::decoded::Decoded;
-use crate::wire::hello::{Hello, Role, encode_hello};
+use crate::wire::hello::{Hello, Role, decode_first, encode_hello};
 use crate::wire::message::{Answer, Asked, Item, NoteKind, Push, Refusal, Request};
 use crate::wire::operation::encode_op;
 use crate::wire::{reply, request, text};
@@ -39,9 +39,13 @@ impl Server {
             return;
         };
         let mut input = std::mem::take(connection.input());
+        let mut took_some = false;
         let waits = loop {
             match self.take_request(id, input.bytes()) {
-                Taken::Go(consumed) => input.consume(consumed),
+                Taken::Go(consumed) => {
+                    input.consume(consumed);
+                    took_some = true;
+                }
                 Taken::NeedsMore => break false,
                 Taken::Waits => break true,
             }
@@ -61,7 +65,7 @@ impl Server {
             self.ending.push(id);
         } else {
             *connection.input() = input;
-            client.partial_since = is_partial.then(|| client.partial_since.unwrap_or(self.now));
+            client.note_partial(is_partial, took_some, self.now);
             self.watch(id);
         }
     }
@@ -117,8 +121,15 @@ impl Server {
     }
 
     fn take_frame(&mut self, id: ConnectionId, bytes: &[u8], greeted: bool) -> Taken {
-        let client = &self.clients[&id];
-        let body_bytes_max = if client.login.is_some() {
+        if !greeted {
+            return match decode_first(bytes) {
+                Decoded::Incomplete => Taken::NeedsMore,
+                Decoded::Nothing { consumed } => Taken::Go(consumed),
+                Decoded::Broken { refusal } => self.broken(id, &refusal),
+                Decoded::Message { message, consumed } => self.greet(id, &message, consumed),
+            };
+        }
+        let body_bytes_max = if self.clients[&id].login.is_some() {
             FRAME_BODY_BYTES_MAX
         } else {
             FRAME_BODY_BYTES_MAX_BEFORE_LOGIN
@@ -127,14 +138,10 @@ impl Server {
             Decoded::Incomplete => Taken::NeedsMore,
             Decoded::Nothing { consumed } => Taken::Go(consumed),
             Decoded::Broken { refusal } => self.broken(id, &refusal),
-            Decoded::Message { message, consumed } => match (message, greeted) {
-                (request::FromClient::Hello(hello), false) => self.greeted(id, &hello, consumed),
-                (request::FromClient::Asked(asked), true) => self.begin(id, asked, consumed),
-                (request::FromClient::Hello(_), true) => {
+            Decoded::Message { message, consumed } => match message {
+                request::FromClient::Asked(asked) => self.begin(id, asked, consumed),
+                request::FromClient::Hello(_) => {
                     self.broken(id, &bad_arguments("a hello comes once, at the beginning"))
-                }
-                (request::FromClient::Asked(_), false) => {
-                    self.broken(id, &bad_arguments("a connection begins with a hello"))
                 }
             },
         }
@@ -171,7 +178,7 @@ impl Server {
     }
 
     /// A client's hello is answered with ours.
-    fn greeted(&mut self, id: ConnectionId, hello: &Hello, consumed: usize) -> Taken {
+    fn greet(&mut self, id: ConnectionId, hello: &Hello, consumed: usize) -> Taken {
         if hello.role != Role::Client {
             return self.broken(
                 id,

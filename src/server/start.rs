@@ -19,7 +19,7 @@ use crate::journal::storage::{
     ClaimError, DataDirectory, DiskStorage, ExamineError, Slot, SlotState,
 };
 use crate::journal::superblock::{self, Superblock, SuperblockError};
-use crate::journal::{Journal, JournalError};
+use crate::journal::{Journal, JournalError, Recovery};
 use crate::net::{EventLoop, Listener, ListenerTag, LoopConfig, clock, descriptors};
 use crate::replica::{Entry, Identity, InvalidLog, Replica};
 use crate::store::{SqliteStore, Store, StoreError, StoreWorker};
@@ -181,7 +181,6 @@ impl Server {
             applied,
             handed_over: applied,
             changes: Vec::new(),
-            batch_bytes: 0,
             cluster_changed: false,
             last_query: 0,
             queries: Default::default(),
@@ -338,8 +337,11 @@ fn open_slot(
     let mut storage = DiskStorage::open(slot.directory())?;
     match superblock::read(&storage)? {
         Some(mut superblock) => {
+            // Opening either changes it: whatever is not ours to open is found before.
+            SqliteStore::examine(slot.directory().join(STORE))?;
+            let (journal, recovery) = open_journal(&slot, &superblock)?;
             let (store, image) = open_store(&slot)?;
-            let (journal, log) = open_journal(&slot, &superblock, &image)?;
+            let log = read_log(&slot, &journal, &recovery, &image)?;
             superblock.incarnation = Incarnation {
                 counter: superblock.incarnation.counter + 1,
                 random: random(),
@@ -408,15 +410,9 @@ fn open_store(slot: &Slot) -> Result<(SqliteStore, Image), StartError> {
     Ok((store, image))
 }
 
-/// Opens the journal and reads what the store lacks.
-fn open_journal(
-    slot: &Slot,
-    superblock: &Superblock,
-    image: &Image,
-) -> Result<(Journal, Vec<Entry>), StartError> {
+fn open_journal(slot: &Slot, superblock: &Superblock) -> Result<(Journal, Recovery), StartError> {
     let directory = slot.directory().join(JOURNAL);
-    let storage = DiskStorage::open(&directory)?;
-    let (journal, recovery) = Journal::open(Box::new(storage))?;
+    let (journal, recovery) = Journal::open(Box::new(DiskStorage::open(&directory)?))?;
     if let Some(torn) = &recovery.torn {
         log::warn!(
             "{}: {} bytes from offset {} on were never synced, and are cut off; the last op is {}",
@@ -426,32 +422,39 @@ fn open_journal(
             torn.after
         );
     }
-    let mismatch = |reason: String| Err(StartError::Mismatch { reason });
     if journal.cluster() != superblock.cluster {
-        return mismatch(format!(
-            "the journal in {} is another cluster's",
-            directory.display()
-        ));
+        let directory = directory.display();
+        let reason = format!("the journal in {directory} is another cluster's");
+        return Err(StartError::Mismatch { reason });
     }
-    if image.applied > recovery.head {
-        return mismatch(format!(
-            "the journal in {} ends with op {}, but the store already holds op {}: the journal is older",
-            directory.display(),
-            recovery.head,
-            image.applied
-        ));
+    Ok((journal, recovery))
+}
+
+/// Reads what the store lacks.
+fn read_log(
+    slot: &Slot,
+    journal: &Journal,
+    recovery: &Recovery,
+    image: &Image,
+) -> Result<Vec<Entry>, StartError> {
+    let directory = slot.directory().join(JOURNAL);
+    let directory = directory.display();
+    let (applied, head, first) = (image.applied, recovery.head, recovery.first);
+    if applied > head {
+        let reason = format!(
+            "the journal in {directory} ends with op {head}, but the store already holds op {applied}: the journal is older"
+        );
+        return Err(StartError::Mismatch { reason });
     }
-    if image.applied.next() < recovery.first {
-        return mismatch(format!(
-            "the store ends with op {}, but the journal in {} begins with op {}: the store is older",
-            image.applied,
-            directory.display(),
-            recovery.first
-        ));
+    if applied.next() < first {
+        let reason = format!(
+            "the store ends with op {applied}, but the journal in {directory} begins with op {first}: the store is older"
+        );
+        return Err(StartError::Mismatch { reason });
     }
     let mut log = Vec::new();
     let mut unreadable = None;
-    journal.read(image.applied, &mut |op, bytes| {
+    journal.read(applied, &mut |op, bytes| {
         let Ok(prepare) = Prepare::decode(bytes) else {
             unreadable = Some(op);
             return ControlFlow::Break(());
@@ -465,7 +468,7 @@ fn open_journal(
     })?;
     match unreadable {
         Some(op) => Err(InvalidLog::Unreadable(op).into()),
-        None => Ok((journal, log)),
+        None => Ok(log),
     }
 }
 

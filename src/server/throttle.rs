@@ -121,13 +121,11 @@ impl Allowance {
         if rate == 0 {
             return true;
         }
-        let elapsed_ms = now.since(self.filled).as_millis() as u64;
-        if elapsed_ms > 0 {
-            let filled = elapsed_ms.saturating_mul(u64::from(rate));
-            self.left_millis =
-                (self.left_millis.saturating_add(filled)).min(u64::from(rate) * 1000);
-            self.filled = now;
-        }
+        let elapsed_ms = u64::try_from(now.since(self.filled).as_millis()).unwrap_or(u64::MAX);
+        let filled = elapsed_ms.saturating_mul(u64::from(rate));
+        self.left_millis = (self.left_millis.saturating_add(filled)).min(u64::from(rate) * 1000);
+        // What is left of a millisecond counts next time: whoever asks often is not to lose it.
+        self.filled = self.filled + Duration::from_millis(elapsed_ms);
         match self.left_millis.checked_sub(1000) {
             Some(left) => {
                 self.left_millis = left;
@@ -194,5 +192,13 @@ mod tests {
         assert!(allowance.take(3, Time(at(1).0 + 400_000_000)));
         assert!(!allowance.take(3, Time(at(1).0 + 400_000_000)));
         assert!(Allowance::full(0, at(1)).take(0, at(1)));
+    }
+
+    #[test]
+    fn an_allowance_loses_no_parts_of_milliseconds() {
+        let mut allowance = Allowance::full(100, at(1));
+        let asked = (0..20_000).map(|n| Time(at(1).0 + n * 1_900_000));
+        let taken = asked.filter(|&now| allowance.take(100, now)).count();
+        assert_eq!(taken, 3899, "100 at once and 100 a second");
     }
 }

@@ -282,3 +282,81 @@ impl<'a> Reader<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn any_outcome() -> impl Strategy<Value = Outcome> {
+        prop_oneof![
+            any::<u64>().prop_map(|id| Outcome::Created(AccountId(id))),
+            Just(Outcome::SessionOpened),
+            Just(Outcome::SessionClosed),
+            Just(Outcome::Deleted),
+            any::<u64>().prop_map(|id| Outcome::Sent(OpNumber(id))),
+            any::<u64>().prop_map(|id| Outcome::Acknowledged(OpNumber(id))),
+            prop::sample::select(ErrorCode::ALL).prop_map(Outcome::Refused),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn a_session_comes_back_as_it_was_and_never_in_part(
+            secret: [u8; 32],
+            last_used: u64,
+            lowest_open: u64,
+            answers in prop::collection::vec((any::<u64>(), any_outcome()), 0..8),
+        ) {
+            let answers = answers.into_iter().map(|(n, outcome)| (RequestNumber(n), outcome));
+            let state = SessionState {
+                secret_hash: SecretHash(secret),
+                last_used: OpNumber(last_used),
+                lowest_open: RequestNumber(lowest_open),
+                answers: answers.collect(),
+            };
+            let mut bytes = Vec::new();
+            put_session(
+                &mut bytes,
+                &state.secret_hash,
+                state.last_used,
+                state.lowest_open,
+                &state.answers,
+            );
+            prop_assert_eq!(session(&bytes).unwrap(), state);
+            for length in 0..bytes.len() {
+                prop_assert!(session(&bytes[..length]).is_err());
+            }
+            bytes.push(0);
+            prop_assert!(session(&bytes).is_err());
+        }
+
+        #[test]
+        fn any_bytes_are_a_value_or_an_error(bytes: Vec<u8>) {
+            let _ = (session(&bytes), outcome(&bytes), cluster(&bytes));
+        }
+    }
+
+    #[test]
+    fn a_busy_session_stays_within_a_page() {
+        let open = crate::limits::SESSION_OPEN_REQUESTS_MAX;
+        let answers: Vec<_> = (0..open)
+            .map(|n| {
+                (
+                    RequestNumber(1 << 40 | n),
+                    Outcome::Sent(OpNumber(1 << 34 | n)),
+                )
+            })
+            .collect();
+        let mut bytes = Vec::new();
+        let lowest_open = answers[0].0;
+        put_session(
+            &mut bytes,
+            &SecretHash([1; 32]),
+            OpNumber(1 << 34),
+            lowest_open,
+            &answers,
+        );
+        assert!(bytes.len() < 2048, "{} bytes", bytes.len());
+    }
+}

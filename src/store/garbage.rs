@@ -28,6 +28,7 @@ const DELETE_MESSAGES: &str = "
     DELETE FROM messages WHERE id IN (
         SELECT id FROM messages INDEXED BY messages_by_conversation
         WHERE conversation = ?1 LIMIT ?2)";
+pub(super) const ACCOUNT_IS_DELETED: &str = "SELECT deleted FROM accounts WHERE id = ?1";
 const FORGET_ACCOUNT: &str = "
     DELETE FROM accounts WHERE id = ?1 AND deleted = 1
         AND NOT EXISTS (SELECT 1 FROM conversations INDEXED BY conversations_by_lower
@@ -79,7 +80,7 @@ pub(super) fn remove_slice(connection: &Connection) -> Result<(), Problem> {
 /// Whether there is an account of this id that was not deleted.
 pub(super) fn is_living(connection: &Connection, account: AccountId) -> Result<bool, Problem> {
     let deleted: Option<bool> = connection
-        .prepare_cached("SELECT deleted FROM accounts WHERE id = ?1")?
+        .prepare_cached(ACCOUNT_IS_DELETED)?
         .query_row(params![integer(account.0)], |row| row.get(0))
         .optional()?;
     Ok(deleted == Some(false))
@@ -140,3 +141,6 @@ fn forget_account(connection: &Connection, account: AccountId) -> Result<(), Pro
         .execute(params![integer(account.0)])?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

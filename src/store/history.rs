@@ -93,10 +93,9 @@ struct Part {
 
 impl Part {
     fn count(&self, connection: &Connection) -> Result<u64, Problem> {
-        let sql = format!("SELECT count(*) FROM ({})", self.ids);
         let [one, two, three] = self.keys;
         let count = connection
-            .prepare_cached(&sql)?
+            .prepare_cached(&count_of(self.ids))?
             .query_row(params![one, two, three, self.after, self.before], |row| {
                 row.get(0)
             })?;
@@ -111,12 +110,7 @@ impl Part {
         limit: usize,
         found: &mut BTreeSet<i64>,
     ) -> Result<(), Problem> {
-        let direction = match order {
-            Order::OldestFirst => "ASC",
-            Order::NewestFirst => "DESC",
-        };
-        let sql = format!("{} ORDER BY id {direction} LIMIT ?6", self.ids);
-        let mut statement = connection.prepare_cached(&sql)?;
+        let mut statement = connection.prepare_cached(&first_of(self.ids, order))?;
         let [one, two, three] = self.keys;
         let limit = integer(limit as u64);
         let mut rows = statement.query(params![one, two, three, self.after, self.before, limit])?;
@@ -125,6 +119,18 @@ impl Part {
         }
         Ok(())
     }
+}
+
+fn count_of(ids: &str) -> String {
+    format!("SELECT count(*) FROM ({ids})")
+}
+
+fn first_of(ids: &str, order: Order) -> String {
+    let direction = match order {
+        Order::OldestFirst => "ASC",
+        Order::NewestFirst => "DESC",
+    };
+    format!("{ids} ORDER BY id {direction} LIMIT ?6")
 }
 
 /// What a range consists of; nothing if the account is gone, or is no member.
@@ -340,3 +346,6 @@ fn members(connection: &Connection, id: ConversationId) -> Result<Option<[i64; 2
         .optional()?;
     Ok(members)
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,6 +4,7 @@
 //! newest state of each is kept here and written once, when the transaction ends.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
 use rusqlite::{Connection, params};
 
@@ -17,11 +18,11 @@ use crate::types::{AccountId, ConversationId, OpNumber, SessionId};
 pub(super) struct Pending {
     /// The newest state of each session that changed; `None`: it is gone.
     sessions: BTreeMap<SessionId, Option<SessionImage>>,
-    /// Up to where each account has now read everything.
-    all_read: BTreeMap<AccountId, OpNumber>,
-    /// Cursors of single conversations, moved after their account's entry in `all_read`, or above
-    /// it.
-    cursors: BTreeMap<(AccountId, ConversationId), OpNumber>,
+    /// Up to where each account has read everything: now, and at most since the transaction began,
+    /// for the cursors that were passed by then stay dropped.
+    all_read: BTreeMap<AccountId, (OpNumber, OpNumber)>,
+    /// Cursors of single conversations; `None`: dropped, because all is read beyond it.
+    cursors: BTreeMap<(AccountId, ConversationId), Option<OpNumber>>,
 }
 
 impl Pending {
@@ -37,14 +38,11 @@ impl Pending {
 
     /// An account has read everything up to an id.
     pub(super) fn all_read(&mut self, account: AccountId, up_to: OpNumber) {
-        self.all_read.insert(account, up_to);
-        let passed: Vec<_> = self
-            .cursors_of(account)
-            .filter(|(_, cursor)| *cursor <= up_to)
-            .map(|(key, _)| key)
-            .collect();
-        for key in passed {
-            self.cursors.remove(&key);
+        let (now, most) = self.all_read.entry(account).or_insert((up_to, up_to));
+        *now = up_to;
+        *most = up_to.max(*most);
+        for (_, cursor) in self.cursors.range_mut(cursors_of(account)) {
+            *cursor = cursor.filter(|cursor| *cursor > up_to);
         }
     }
 
@@ -55,15 +53,14 @@ impl Pending {
         conversation: ConversationId,
         up_to: OpNumber,
     ) {
-        self.cursors.insert((account, conversation), up_to);
+        self.cursors.insert((account, conversation), Some(up_to));
     }
 
     /// Nothing of this account is left to write.
     pub(super) fn forget_account(&mut self, account: AccountId) {
         self.all_read.remove(&account);
-        let cursors: Vec<_> = self.cursors_of(account).map(|(key, _)| key).collect();
-        for key in cursors {
-            self.cursors.remove(&key);
+        for (_, cursor) in self.cursors.range_mut(cursors_of(account)) {
+            *cursor = None;
         }
         for session in self.sessions.values_mut() {
             if session.as_ref().is_some_and(|s| s.account == account) {
@@ -83,21 +80,22 @@ impl Pending {
             connection.prepare_cached("UPDATE accounts SET all_read_up_to = ?2 WHERE id = ?1")?;
         let mut passed =
             connection.prepare_cached("DELETE FROM cursors WHERE account = ?1 AND up_to <= ?2")?;
-        for (account, up_to) in std::mem::take(&mut self.all_read) {
-            let key = params![integer(account.0), integer(up_to.0)];
-            update.execute(key)?;
-            passed.execute(key)?;
+        for (account, (now, most)) in std::mem::take(&mut self.all_read) {
+            update.execute(params![integer(account.0), integer(now.0)])?;
+            passed.execute(params![integer(account.0), integer(most.0)])?;
         }
         let mut cursor = connection.prepare_cached(
             "INSERT INTO cursors (account, conversation, up_to) VALUES (?1, ?2, ?3)
              ON CONFLICT (account, conversation) DO UPDATE SET up_to = excluded.up_to",
         )?;
+        let mut drop = connection
+            .prepare_cached("DELETE FROM cursors WHERE account = ?1 AND conversation = ?2")?;
         for ((account, conversation), up_to) in std::mem::take(&mut self.cursors) {
-            cursor.execute(params![
-                integer(account.0),
-                integer(conversation.0),
-                integer(up_to.0)
-            ])?;
+            let (account, conversation) = (integer(account.0), integer(conversation.0));
+            match up_to {
+                Some(up_to) => cursor.execute(params![account, conversation, integer(up_to.0)])?,
+                None => drop.execute(params![account, conversation])?,
+            };
         }
         Ok(())
     }
@@ -135,17 +133,10 @@ impl Pending {
         }
         Ok(())
     }
+}
 
-    fn cursors_of(
-        &self,
-        account: AccountId,
-    ) -> impl Iterator<Item = ((AccountId, ConversationId), OpNumber)> {
-        let first = (account, ConversationId(0));
-        let last = (account, ConversationId(u64::MAX));
-        self.cursors
-            .range(first..=last)
-            .map(|(key, up_to)| (*key, *up_to))
-    }
+fn cursors_of(account: AccountId) -> RangeInclusive<(AccountId, ConversationId)> {
+    (account, ConversationId(0))..=(account, ConversationId(u64::MAX))
 }
 
 /// What a session's row has to add up to.

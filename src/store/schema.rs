@@ -103,12 +103,20 @@ const TABLES: &str = "
     ) STRICT;
 ";
 
+/// Whether there is a database at `path`; one that is not ours, or newer, is an error. Changes
+/// nothing.
+pub(super) fn examine(path: &Path) -> Result<bool, StoreError> {
+    match fs::metadata(path) {
+        Ok(_) => check_header(path).map(|()| true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(file_error(path)(error)),
+    }
+}
+
 /// Opens the database at `path`, and makes it if there is none.
 pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
-    match fs::metadata(path) {
-        Ok(_) => check_header(path)?,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => create(path)?,
-        Err(error) => return Err(file_error(path)(error)),
+    if !examine(path)? {
+        create(path)?;
     }
     restrict(path)?;
     connect(path).map_err(|problem| problem.at(path))
@@ -149,6 +157,7 @@ fn connect(path: &Path) -> Result<Connection, Problem> {
 
 /// Makes an empty store that is there wholly or not at all, also after a power cut.
 fn create(path: &Path) -> Result<(), StoreError> {
+    refuse_orphaned_log(path)?;
     let draft = beside(path, ".new");
     for leftover in [draft.clone(), beside(&draft, "-journal")] {
         match fs::remove_file(&leftover) {
@@ -174,6 +183,19 @@ fn create(path: &Path) -> Result<(), StoreError> {
     File::open(folder)
         .and_then(|folder| folder.sync_all())
         .map_err(file_error(folder))
+}
+
+/// SQLite would move the log of a database that is gone into the new one.
+fn refuse_orphaned_log(path: &Path) -> Result<(), StoreError> {
+    let log = wal_path(path);
+    if !log.try_exists().map_err(file_error(&log))? {
+        return Ok(());
+    }
+    Err(StoreError::Foreign(format!(
+        "{} is there without {}, which it belongs to: bring that back, or move both away",
+        log.display(),
+        path.display()
+    )))
 }
 
 fn fill(draft: &Path) -> Result<(), Problem> {

@@ -21,7 +21,7 @@ use crate::types::{OpNumber, Timestamp};
 #[derive(Debug)]
 pub struct SqliteStore {
     /// In a transaction from the first `apply` after a commit on.
-    connection: Connection,
+    pub(super) connection: Connection,
     /// The database's file.
     path: PathBuf,
     /// The last op that was taken in, committed or not.
@@ -49,6 +49,12 @@ impl SqliteStore {
             synced: OpNumber::ZERO,
             pending: Pending::default(),
         })
+    }
+
+    /// Looks whether [`Self::open`] would find another program's file, or a newer version's, at
+    /// `path`. Changes nothing, and is content if there is nothing.
+    pub fn examine(path: impl AsRef<Path>) -> Result<(), StoreError> {
+        schema::examine(path.as_ref()).map(|_| ())
     }
 
     fn in_transaction(&self) -> bool {

@@ -343,3 +343,6 @@ impl Drop for Work {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -193,7 +193,10 @@ fn check_numbers(number: RequestNumber, lowest_open: RequestNumber) -> Result<()
         ));
     }
     match number.0.checked_sub(lowest_open.0) {
-        None => Err(ErrorCode::StaleRequest.into()),
+        None => Err(Refusal::new(
+            ErrorCode::BadArguments,
+            "the lowest open number is not above the request's own",
+        )),
         Some(open) if open >= SESSION_OPEN_REQUESTS_MAX => Err(Refusal::new(
             ErrorCode::BadArguments,
             format!("a session has at most {SESSION_OPEN_REQUESTS_MAX} requests open"),

@@ -87,10 +87,8 @@ fn the_dumps_of_proto_md_are_what_a_server_says() {
                 let stream = connection.as_mut().expect("a request comes first");
                 let came = stream.read_exact(&mut answer);
                 came.unwrap_or_else(|e| panic!("{e} instead of {:#?}", block.lines));
-                let differs = expected.iter().zip(&answer).position(|(expected, byte)| {
-                    expected.is_some_and(|expected| expected != *byte)
-                });
-                assert_eq!(differs, None, "{answer:02x?} is not {:#?}", block.lines);
+                let fits = fits(&expected, &answer);
+                assert!(fits, "{answer:02x?} is not {:#?}", block.lines);
                 answered += 1;
             }
             _ => {}
@@ -100,6 +98,71 @@ fn the_dumps_of_proto_md_are_what_a_server_says() {
         asked >= 2 && answered >= 2,
         "proto.md has no dumps to replay"
     );
+}
+
+#[test]
+fn the_pipe_of_proto_md_can_be_run_twice() {
+    let all = blocks("proto.md");
+    let command = all
+        .iter()
+        .find(|block| block.tag == "bash")
+        .expect("a command to copy");
+    let request = escaped_bytes(&command.lines.join("\n"));
+    let dumps = |tag: &str| -> Vec<Option<u8>> {
+        all.iter()
+            .filter(|block| block.tag == tag)
+            .flat_map(bytes)
+            .collect()
+    };
+    let dumped: Option<Vec<u8>> = dumps("hex request").into_iter().collect();
+    assert!(
+        dumped.as_ref() == Some(&request),
+        "the pipe does not say what the dumps say"
+    );
+
+    let server = TestServer::start();
+    let answers = [(); 2].map(|()| pipe(&server, &request));
+    let expected = dumps("hex answer");
+    for answer in &answers {
+        assert!(
+            fits(&expected, answer),
+            "{answer:02x?} is not as it is written"
+        );
+    }
+    // The same message has the same id, and there is one of it.
+    let id = |answer: &[u8]| answer[answer.len() - 8..].to_vec();
+    assert_eq!(id(&answers[0]), id(&answers[1]));
+    let log = server.text().login_with("alice", "correct-horse");
+    assert_eq!(log.len(), 1);
+}
+
+/// The bytes of all `\\x` escapes.
+fn escaped_bytes(command: &str) -> Vec<u8> {
+    let escapes = command.split("\\x").skip(1);
+    let byte = |escape: &str| u8::from_str_radix(&escape[..2], 16).expect("two digits");
+    escapes.map(byte).collect()
+}
+
+/// Sends bytes and half a close. Answers all that comes.
+fn pipe(server: &TestServer, request: &[u8]) -> Vec<u8> {
+    let mut stream = TcpStream::connect(server.address()).expect("a connection");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a time-out");
+    stream
+        .write_all(request)
+        .expect("the server takes the bytes");
+    stream.shutdown(Shutdown::Write).expect("half a close");
+    let mut answer = Vec::new();
+    stream
+        .read_to_end(&mut answer)
+        .expect("an answer, and then the end");
+    answer
+}
+
+/// Whether these bytes are the expected ones, where those are always the same.
+fn fits(expected: &[Option<u8>], bytes: &[u8]) -> bool {
+    let mut pairs = expected.iter().zip(bytes);
+    expected.len() == bytes.len()
+        && pairs.all(|(expected, byte)| expected.is_none_or(|expected| expected == *byte))
 }
 
 #[test]

@@ -77,13 +77,20 @@ fn start_and_memory_with_a_million_messages() {
             resident_bytes(server.pid()) >> 20
         );
     }
-    let mut alice = server.text();
-    let asked = Instant::now();
-    alice.login("a0");
-    println!("LOGIN: {:?}", asked.elapsed());
+    // One has sent 50,000 messages, one has as many unread, and one knows nobody.
+    for name in ["a0", "a1", "a99", "a0"] {
+        let mut client = server.text();
+        let asked = Instant::now();
+        let answer = client.ask(&format!("LOGIN {name} {PASSWORD}"));
+        println!("{}: {:?}", answer.last, asked.elapsed());
+    }
+    let mut alice = server.login("a0");
     let asked = Instant::now();
     assert_eq!(alice.messages("HISTORY * 100").len(), 100);
     println!("HISTORY * 100: {:?}", asked.elapsed());
+    let asked = Instant::now();
+    let log = alice.messages("LOG").len();
+    println!("LOG of {log}: {:?}", asked.elapsed());
 }
 
 /// 10,000 take minutes of Argon2; fewer can be asked for.

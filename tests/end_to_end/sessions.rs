@@ -99,7 +99,8 @@ fn numbers_that_are_closed_or_too_far_ahead_are_refused() {
     );
     assert_eq!(
         asked(&mut client, 501, 502, &message("c")),
-        Err(ErrorCode::StaleRequest)
+        Err(ErrorCode::BadArguments),
+        "a request cannot be closed itself"
     );
     assert!(asked(&mut client, 755, 500, &message("d")).is_ok());
     assert_eq!(
@@ -235,6 +236,29 @@ fn the_least_used_of_seventeen_sessions_is_let_go() {
         "{code:?}"
     );
     assert_eq!(first.log().len(), 2);
+}
+
+#[test]
+fn a_session_that_was_let_go_last_is_gone_after_a_restart_too() {
+    let (mut server, _, oldest) = with_session(Deliver::Nothing);
+    let mut last = oldest;
+    for n in 0..16 {
+        let mut client = BinaryClient::connect(server.address());
+        last = client.login("alice", SessionId(100 + n), Deliver::Nothing);
+    }
+    server.terminate();
+    server.wait();
+    server.restart();
+    let mut client = BinaryClient::connect(server.address());
+    let code = client.refused(&Request::Resume {
+        session: oldest.session,
+        secret: oldest.secret,
+        deliver: Deliver::Nothing,
+    });
+    assert_eq!(code, ErrorCode::SessionGone);
+    client
+        .resume(last, Deliver::Nothing)
+        .expect("the server is there");
 }
 
 #[test]

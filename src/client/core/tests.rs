@@ -2,25 +2,14 @@
 
 use std::fmt::Write;
 
+use super::super::scripted::{Server, message, name, seconds, sent};
 use super::*;
-use crate::types::{ConversationId, ServerId, Text, Timestamp};
-use crate::wire::FromClient;
-use crate::wire::hello::decode_first;
-use crate::wire::message::{Deliver, MessageView};
-use crate::wire::reply::{encode_answer, encode_item, encode_push};
-use crate::wire::request::decode_from_client;
+use crate::types::Text;
+use crate::wire::message::Deliver;
 
 const SILENCE_MAX: Duration = Duration::from_secs(10);
 const SESSION: SessionId = SessionId(0xabc);
 const SECRET: Secret = Secret([7; 32]);
-
-fn seconds(seconds: u64) -> Time {
-    Time(0) + Duration::from_secs(seconds)
-}
-
-fn name(text: &str) -> Name {
-    Name::parse(text).unwrap()
-}
 
 fn login() -> Request<'static> {
     Request::Login {
@@ -35,57 +24,6 @@ fn send() -> Request<'static> {
     Request::Send {
         to: name("bob"),
         text: Text::parse("hi").unwrap(),
-    }
-}
-
-fn message(id: u64) -> MessageView<'static> {
-    MessageView {
-        id: OpNumber(id),
-        time: Timestamp(1),
-        conversation: ConversationId(3),
-        from: "bob",
-        to: "alice",
-        text: "hello",
-    }
-}
-
-/// What a server says.
-#[derive(Default)]
-struct Server(Vec<u8>);
-
-impl Server {
-    fn hello(mut self) -> Self {
-        let hello = Hello {
-            role: Role::Server,
-            server: ServerId(1),
-            ..Hello::client("lastword test")
-        };
-        encode_hello(&mut self.0, &hello);
-        self
-    }
-
-    fn answer(mut self, number: u64, answer: Answer<'_>) -> Self {
-        encode_answer(&mut self.0, RequestNumber(number), &answer);
-        self
-    }
-
-    fn refuse(self, number: u64, code: ErrorCode) -> Self {
-        self.answer(number, Answer::Refused(&code.into()))
-    }
-
-    fn item(mut self, number: u64, item: Item<'_>) -> Self {
-        encode_item(&mut self.0, RequestNumber(number), &item);
-        self
-    }
-
-    fn push(mut self, push: Push<'_>) -> Self {
-        encode_push(&mut self.0, &push);
-        self
-    }
-
-    fn raw(mut self, bytes: &[u8]) -> Self {
-        self.0.extend_from_slice(bytes);
-        self
     }
 }
 
@@ -127,32 +65,6 @@ fn outputs(core: &mut Core) -> String {
     log
 }
 
-/// What a server makes of the bytes that are sent.
-fn sent(mut bytes: &[u8]) -> String {
-    let mut log = String::new();
-    if let Decoded::Message { message, consumed } = decode_first(bytes) {
-        writeln!(log, "send hello of {}", message.software).unwrap();
-        bytes = &bytes[consumed..];
-    }
-    while let Decoded::Message { message, consumed } = decode_from_client(bytes, 32 * 1024) {
-        bytes = &bytes[consumed..];
-        let FromClient::Asked(asked) = message else {
-            panic!("a second hello");
-        };
-        let request = asked.request.unwrap();
-        let word = format!("{request:?}");
-        let word = word.split([' ', '{']).next().unwrap();
-        writeln!(
-            log,
-            "send {} ({}..) {word}",
-            asked.number, asked.lowest_open
-        )
-        .unwrap();
-    }
-    assert!(bytes.is_empty(), "half a frame was sent");
-    log
-}
-
 fn hear(core: &mut Core, server: Server, at: u64) -> String {
     core.handle_input(Input::Received(&server.0), seconds(at));
     outputs(core)
@@ -181,7 +93,7 @@ fn a_connection_from_its_hello_to_its_end() {
     assert_eq!(core.poll_timeout(), None, "nothing is owed");
 
     assert_eq!(core.ask(&login(), seconds(2)), Ok(RequestNumber(1)));
-    assert_eq!(outputs(&mut core), "send 1 (1..) Login\n");
+    assert_eq!(outputs(&mut core), "send 1 (1..) Login alice\n");
     let said = hear(
         &mut core,
         Server::default()
@@ -207,7 +119,7 @@ fn a_connection_from_its_hello_to_its_end() {
     core.ask(&Request::Status, seconds(4)).unwrap();
     assert_eq!(
         outputs(&mut core),
-        "send 2 (2..) Send\nsend 3 (2..) Status\n"
+        "send 2 (2..) Send bob hi\nsend 3 (2..) Status\n"
     );
     let said = hear(
         &mut core,
@@ -281,7 +193,7 @@ fn numbers_never_span_more_than_a_server_takes() {
     assert_eq!(core.ask(&send(), seconds(0)), Err(AskError::TooManyOpen));
     hear(&mut core, sent(1), 0);
     assert_eq!(core.ask(&send(), seconds(0)), Ok(RequestNumber(257)));
-    assert_eq!(outputs(&mut core), "send 257 (3..) Send\n");
+    assert_eq!(outputs(&mut core), "send 257 (3..) Send bob hi\n");
     assert_eq!(
         core.ask(&send(), seconds(0)),
         Ok(RequestNumber(258)),

@@ -42,7 +42,16 @@ impl LineMode {
         }
     }
 
-    pub(super) fn run(&mut self, command: Command, core: &mut Core, now: Time) {
+    /// Runs the command that was held, once nothing holds it up.
+    pub(super) fn go_on(&mut self, core: &mut Core, now: Time) {
+        if self.is_idle()
+            && let Some(command) = self.held.take()
+        {
+            self.run(command, core, now);
+        }
+    }
+
+    fn run(&mut self, command: Command, core: &mut Core, now: Time) {
         match command {
             Command::Help => self.show_help(),
             Command::Ping => self.ask(&Request::Ping, "PING", core, now),
@@ -66,6 +75,9 @@ impl LineMode {
             }
             Command::Acknowledge { up_to } => {
                 let up_to = up_to.unwrap_or(self.shown.given);
+                if up_to == OpNumber::ZERO {
+                    return self.say_faintly("nothing was shown that could be called read");
+                }
                 let conversation = None;
                 let request = Request::Acknowledge {
                     conversation,

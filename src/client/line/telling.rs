@@ -1,11 +1,11 @@
 //! How are answers, deliveries and mistakes told to a person?
 
-use super::super::command::{Command, USAGE};
+use super::super::command::USAGE;
 use super::super::core::Core;
 use super::super::event::{Ending, Message, Part};
 use super::super::front::Exit;
 use super::super::show::{Role, escape_line};
-use super::{Asked, Kind, LineMode, Shown};
+use super::{Asked, Awaited, Kind, LineMode, Shown, UNREAD_TIME_MAX};
 use crate::types::{ErrorCode, Name, RequestNumber, Time};
 use crate::wire::message::{Answer, HistoryScope, NoteKind, Refusal};
 
@@ -32,12 +32,22 @@ impl LineMode {
         }
     }
 
-    pub(super) fn delivered(&mut self, message: &Message, core: &Core) {
+    pub(super) fn delivered(&mut self, message: &Message, core: &mut Core, now: Time) {
+        self.show_message(message, core);
         let is_for_me = me(core).is_some_and(|me| me.as_str() == message.to);
         if is_for_me {
             self.shown.given = self.shown.given.max(message.id);
+            let left = self.awaited.map_or(0, |awaited| awaited.messages - 1);
+            self.await_unread(left, now);
+            self.go_on(core, now);
         }
-        self.show_message(message, core);
+    }
+
+    fn await_unread(&mut self, messages: u64, now: Time) {
+        self.awaited = (messages > 0).then(|| Awaited {
+            messages,
+            at_latest: now + UNREAD_TIME_MAX,
+        });
     }
 
     fn show_message(&mut self, message: &Message, core: &Core) {
@@ -68,17 +78,14 @@ impl LineMode {
             (_, Err(refusal)) => self.refuse(&asked.typed, &refusal),
         }
         self.call_read(core, now);
-        if self.is_idle()
-            && let Some(command) = self.held.take()
-        {
-            self.run(command, core, now);
-        }
+        self.go_on(core, now);
     }
 
     fn show_answer(&mut self, asked: &Asked, answer: &Answer<'_>, now: Time) {
         match answer {
             Answer::LoggedIn { name, unread, .. } => {
                 self.shown = Shown::default();
+                self.await_unread(*unread, now);
                 let unread = match unread {
                     0 => "no unread messages".to_owned(),
                     1 => "1 unread message:".to_owned(),
@@ -129,6 +136,9 @@ impl LineMode {
     }
 
     pub(super) fn noted(&mut self, about: NoteKind, sentence: &str) {
+        if matches!(about, NoteKind::SessionEnded | NoteKind::AccountDeleted) {
+            self.awaited = None;
+        }
         // Who the server is has been told by its hello.
         if about != NoteKind::Greeting {
             self.say_faintly(&format!("-- {}", escape_line(sentence)));
@@ -164,9 +174,6 @@ impl LineMode {
                     "not acknowledged: it may or may not have been done",
                 ),
             }
-        }
-        if let Some(Command::Send { to, .. }) = self.held.take() {
-            self.refuse_sentence(&format!("SEND {to}"), "not sent");
         }
     }
 

@@ -10,6 +10,10 @@
 //!
 //! Nothing is created in a directory that is refused.
 
+mod error;
+
+pub use self::error::{ClaimError, ExamineError};
+
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -73,84 +77,6 @@ pub struct Slot {
     others_with_data: Vec<u32>,
     /// Locked; closing it unlocks.
     _lock: File,
-}
-
-/// A data directory cannot be looked at.
-#[derive(Debug, thiserror::Error)]
-pub enum ExamineError {
-    /// The path leads to a file, or through one.
-    #[error("{} is not a directory: choose another folder for the data (--data)", .path.display())]
-    NotADirectory {
-        /// The path.
-        path: PathBuf,
-    },
-    /// Something in it cannot be read.
-    #[error(
-        "cannot read {}: {source}; let this user read it, or choose another folder for the data \
-         (--data)",
-        .path.display()
-    )]
-    Unreadable {
-        /// What.
-        path: PathBuf,
-        /// What the system says.
-        source: io::Error,
-    },
-}
-
-/// No slot could be claimed. Nothing was created.
-#[derive(Debug, thiserror::Error)]
-pub enum ClaimError {
-    /// The directory cannot be looked at.
-    #[error(transparent)]
-    Examine(#[from] ExamineError),
-    /// It holds something that is not Lastword's.
-    #[error(
-        "{} is not Lastword's: choose an empty folder, or a new one, for the data (--data)",
-        .entry.display()
-    )]
-    Foreign {
-        /// What.
-        entry: PathBuf,
-    },
-    /// Another process works in the slot that was named.
-    #[error(
-        "slot {number} ({}) is in use by {}: stop that server, or start without --slot to take a \
-         free one",
-        .directory.display(), holder(*.process)
-    )]
-    InUse {
-        /// The slot.
-        number: u32,
-        /// Its folder.
-        directory: PathBuf,
-        /// The process, if it can be told.
-        process: Option<u32>,
-    },
-    /// Every slot that there can be is in use.
-    #[error("all {SLOTS_MAX} slots of {} are in use: choose another folder for the data (--data)", .path.display())]
-    AllInUse {
-        /// The directory.
-        path: PathBuf,
-    },
-    /// There is no slot of that number.
-    #[error("there is no slot {number}: slots are numbered from 1 to {SLOTS_MAX}")]
-    NoSuchSlot {
-        /// What was asked for.
-        number: u32,
-    },
-    /// Something cannot be created or written.
-    #[error(
-        "cannot write {}: {source}; let this user write there, or choose another folder for the \
-         data (--data)",
-        .path.display()
-    )]
-    NotWritable {
-        /// What.
-        path: PathBuf,
-        /// What the system says.
-        source: io::Error,
-    },
 }
 
 impl DataDirectory {
@@ -448,13 +374,6 @@ fn is_alive(process: u32) -> bool {
     let pid = i32::try_from(process).ok().and_then(Pid::from_raw);
     // A process of somebody else's may not be signalled, but it is there.
     pid.is_some_and(|pid| test_kill_process(pid) != Err(rustix::io::Errno::SRCH))
-}
-
-fn holder(process: Option<u32>) -> String {
-    match process {
-        Some(process) => format!("process {process}"),
-        None => "another process".to_owned(),
-    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,164 @@
+//! Is a superblock there again after a crash, and is a bad one recognised?
+
+use super::*;
+use crate::journal::storage::{FaultyStorage, Unsynced};
+
+fn superblock(counter: u64) -> Superblock {
+    Superblock {
+        cluster: ClusterId(0x1234_5678_9abc_def0),
+        lineage: Lineage {
+            counter: 2,
+            random: 3,
+        },
+        server: ServerId(4),
+        incarnation: Incarnation {
+            counter,
+            random: !counter,
+        },
+        member_address: "127.0.0.1:5001".parse().unwrap(),
+    }
+}
+
+#[test]
+fn what_is_written_comes_back_from_the_disk() {
+    let mut storage = FaultyStorage::new();
+    assert_eq!(read(&storage).unwrap(), None);
+    for address in ["10.0.0.1:1", "[::1]:65535", "[fe80::1%7]:5001"] {
+        let mut wanted = superblock(1);
+        wanted.member_address = address.parse().unwrap();
+        write(&mut storage, &wanted).unwrap();
+        let left = storage.crash(&mut |_| false);
+        assert_eq!(read(&left).unwrap(), Some(wanted));
+    }
+}
+
+/// Every way to lose some of what is not synced, for a handful of pieces; else each piece
+/// alone, and all but each.
+fn crashes(storage: &FaultyStorage) -> Vec<FaultyStorage> {
+    let pieces = storage.unsynced();
+    let mut choices: Vec<u64> = Vec::new();
+    if pieces <= 10 {
+        choices.extend(0..1 << pieces);
+    } else {
+        choices.extend([0, u64::MAX]);
+        choices.extend((0..pieces).flat_map(|it| [1 << it, !(1 << it)]));
+    }
+    let crash = |choice: u64| {
+        let mut piece = 0;
+        storage.crash(&mut |_| {
+            piece += 1;
+            choice >> (piece - 1) & 1 == 1
+        })
+    };
+    choices.into_iter().map(crash).collect()
+}
+
+#[test]
+fn after_a_crash_at_any_point_there_is_the_old_or_the_new_and_the_new_once_it_was_written() {
+    let mut storage = FaultyStorage::new();
+    storage.record();
+    let mut done = vec![(0, None)];
+    for counter in 1..=4 {
+        write(&mut storage, &superblock(counter)).unwrap();
+        done.push((storage.steps(), Some(superblock(counter))));
+    }
+    for steps in 0..=storage.steps() {
+        let written = done.iter().rposition(|(end, _)| *end <= steps).unwrap();
+        let allowed: Vec<_> = done[written..].iter().take(2).map(|it| it.1).collect();
+        for mut left in crashes(&storage.after(steps)) {
+            let found = read(&left).unwrap();
+            assert!(allowed.contains(&found), "after {steps} steps: {found:?}");
+            write(&mut left, &superblock(9)).unwrap();
+            let left = left.crash(&mut |_| false);
+            assert_eq!(read(&left).unwrap(), Some(superblock(9)));
+        }
+    }
+}
+
+#[test]
+fn an_error_leaves_the_old_or_the_new() {
+    for successes in 0..2 {
+        for fail in [FaultyStorage::fail_write, FaultyStorage::fail_sync] {
+            let mut storage = FaultyStorage::new();
+            write(&mut storage, &superblock(1)).unwrap();
+            fail(&storage, successes);
+            assert!(write(&mut storage, &superblock(2)).is_err());
+            for left in crashes(&storage) {
+                let found = read(&left).unwrap();
+                assert!([Some(superblock(1)), Some(superblock(2))].contains(&found));
+            }
+        }
+    }
+}
+
+#[test]
+fn one_damaged_copy_loses_nothing_and_the_next_write_repairs_it() {
+    let mut storage = FaultyStorage::new();
+    write(&mut storage, &superblock(1)).unwrap();
+    write(&mut storage, &superblock(2)).unwrap();
+    for offset in (0..2 * COPY_BYTES as u64).step_by(3) {
+        storage.flip(FILE, offset, 1);
+        assert_eq!(read(&storage).unwrap(), Some(superblock(2)), "{offset}");
+        storage.flip(FILE, offset, 1);
+    }
+    storage.flip(FILE, 100, 1);
+    write(&mut storage, &superblock(3)).unwrap();
+    storage.flip(FILE, COPY_BYTES as u64 + 100, 1);
+    assert_eq!(read(&storage).unwrap(), Some(superblock(3)));
+}
+
+#[test]
+fn the_copy_that_counts_is_written_last() {
+    for index in 0..2 {
+        let copy = index * COPY_BYTES as u64;
+        let mut storage = FaultyStorage::new();
+        write(&mut storage, &superblock(1)).unwrap();
+        storage.flip(FILE, copy + 100, 1);
+        storage.record();
+        write(&mut storage, &superblock(2)).unwrap();
+        storage.after(1).crash(&mut |it| {
+            let Unsynced::Sector { offset, .. } = it else {
+                panic!("nothing else is touched: {it:?}");
+            };
+            assert_eq!(offset - offset % COPY_BYTES as u64, copy);
+            true
+        });
+    }
+}
+
+#[test]
+fn two_damaged_copies_are_an_error_that_names_the_file_and_changes_nothing() {
+    let mut storage = FaultyStorage::new();
+    write(&mut storage, &superblock(1)).unwrap();
+    storage.flip(FILE, 100, 1);
+    storage.flip(FILE, COPY_BYTES as u64, 1);
+    let before = storage.contents(FILE);
+    let error = write(&mut storage, &superblock(2)).unwrap_err();
+    assert!(matches!(&error, SuperblockError::Damaged { .. }));
+    assert!(
+        error
+            .to_string()
+            .starts_with("memory/superblock is damaged")
+    );
+    assert_eq!(storage.contents(FILE), before);
+}
+
+#[test]
+fn what_is_not_ours_and_what_is_newer_is_told_apart() {
+    let mut storage = FaultyStorage::new();
+    let mut file = storage.create(FILE).unwrap();
+    file.write_at(b"#!/bin/sh", 0).unwrap();
+    let error = read(&storage).unwrap_err();
+    assert!(matches!(error, SuperblockError::Foreign { .. }));
+    let mut bytes = encode(&superblock(1), 1).repeat(2);
+    bytes[COPY_BYTES + 11] = 2;
+    bytes[COPY_BYTES + 23] = 2;
+    let checksum = checksum(&bytes[COPY_BYTES..]);
+    BigEndian::write_u32(&mut bytes[COPY_BYTES + 12..], checksum);
+    file.write_at(&bytes, 0).unwrap();
+    let error = read(&storage).unwrap_err();
+    assert!(matches!(
+        error,
+        SuperblockError::NewerVersion { version: 2, .. }
+    ));
+}

@@ -1,0 +1,465 @@
+//! Does the real client keep to its exit codes and sentences, whatever it meets at the other end?
+//!
+//! The other end is a thread with a socket on loopback that speaks frames put together here; no
+//! server is started.
+
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::{Child, Command, Output, Stdio};
+use std::thread::{JoinHandle, spawn};
+use std::time::{Duration, Instant};
+
+use lastword::limits::SESSION_OPEN_REQUESTS_MAX;
+use lastword::types::{ConversationId, ErrorCode, Name, OpNumber, RequestNumber, Timestamp};
+use lastword::wire::hello::{Hello, Role, decode_first, encode_hello};
+use lastword::wire::message::{Answer, Item, MessageView, Request};
+use lastword::wire::reply::{encode_answer, encode_item};
+use lastword::wire::request::decode_from_client;
+use lastword::wire::{Decoded, FromClient};
+
+/// A client that is called with these arguments, and with nothing from this process's
+/// environment that it would listen to.
+fn client(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_client"));
+    for variable in ["LASTWORD_SERVER", "LASTWORD_USER"] {
+        command.env_remove(variable);
+    }
+    command
+        .args(arguments)
+        .env("LASTWORD_PASSWORD", "correct-horse")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
+}
+
+/// Runs `send bob hi` against `server`.
+fn send_to(server: &str, more: &[&str]) -> Output {
+    let mut arguments = vec!["--server", server, "--user", "alice"];
+    arguments.extend_from_slice(more);
+    arguments.extend_from_slice(&["send", "bob", "hi"]);
+    client(&arguments).output().unwrap()
+}
+
+fn code(output: &Output) -> i32 {
+    output.status.code().expect("no signal ended it")
+}
+
+fn error(output: &Output) -> &str {
+    std::str::from_utf8(&output.stderr).unwrap()
+}
+
+/// Takes one connection and does with it as it is told.
+fn serve<T: Send + 'static>(
+    serve: impl FnOnce(TcpStream) -> T + Send + 'static,
+) -> (String, JoinHandle<T>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    (address, spawn(move || serve(listener.accept().unwrap().0)))
+}
+
+/// The server's side of a connection.
+struct Line {
+    stream: TcpStream,
+    received: Vec<u8>,
+}
+
+impl Line {
+    /// After both hellos.
+    fn greet(stream: TcpStream) -> Self {
+        // A test that waits for what does not come fails, and does not hang.
+        stream
+            .set_read_timeout(Some(Duration::from_secs(60)))
+            .unwrap();
+        let mut line = Self {
+            stream,
+            received: Vec::new(),
+        };
+        loop {
+            match decode_first(&line.received) {
+                Decoded::Message { consumed, .. } => {
+                    line.received.drain(..consumed);
+                    break;
+                }
+                Decoded::Incomplete => assert!(line.read(), "no hello came"),
+                other => panic!("{other:?}"),
+            }
+        }
+        let mut out = Vec::new();
+        let hello = Hello {
+            role: Role::Server,
+            ..Hello::client("lastword test")
+        };
+        encode_hello(&mut out, &hello);
+        line.stream.write_all(&out).unwrap();
+        line
+    }
+
+    /// After a login, too.
+    fn log_in(stream: TcpStream) -> Self {
+        let mut line = Self::greet(stream);
+        assert_eq!(line.request().as_deref(), Some("1 Login"));
+        let name = Name::parse("alice").unwrap();
+        line.answer(
+            1,
+            Answer::LoggedIn {
+                name,
+                unread: 0,
+                secret: None,
+            },
+        );
+        line
+    }
+
+    fn read(&mut self) -> bool {
+        let mut chunk = [0; 4096];
+        let length = self.stream.read(&mut chunk).unwrap();
+        self.received.extend_from_slice(&chunk[..length]);
+        length > 0
+    }
+
+    /// The next request as `<number> <what>`; `None` when the client has closed.
+    fn request(&mut self) -> Option<String> {
+        loop {
+            match decode_from_client(&self.received, 32 * 1024) {
+                Decoded::Message { message, consumed } => {
+                    let FromClient::Asked(asked) = message else {
+                        panic!("a second hello");
+                    };
+                    // A request too many is refused here.
+                    let what = match asked.request.unwrap() {
+                        Request::Send { to, text } => format!("Send {to} {}", text.as_str()),
+                        Request::Login { .. } => "Login".into(),
+                        other => format!("{other:?}"),
+                    };
+                    let request = format!("{} {what}", asked.number);
+                    self.received.drain(..consumed);
+                    return Some(request);
+                }
+                Decoded::Incomplete => {
+                    if !self.read() {
+                        return None;
+                    }
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    fn answer(&mut self, number: u64, answer: Answer<'_>) {
+        let mut out = Vec::new();
+        encode_answer(&mut out, RequestNumber(number), &answer);
+        self.stream.write_all(&out).unwrap();
+    }
+}
+
+#[test]
+fn an_acknowledged_message_gives_0() {
+    let (server, served) = serve(|stream| {
+        let mut line = Line::log_in(stream);
+        assert_eq!(line.request().as_deref(), Some("2 Send bob hi"));
+        line.answer(2, Answer::Sent { id: OpNumber(42) });
+        assert_eq!(line.request(), None);
+    });
+    let output = send_to(&server, &[]);
+    assert_eq!((code(&output), error(&output)), (0, ""));
+    assert_eq!(output.stdout, b"sent, id 42\n");
+    served.join().unwrap();
+}
+
+#[test]
+fn a_refused_message_gives_1_and_its_reason() {
+    let (server, served) = serve(|stream| {
+        let mut line = Line::log_in(stream);
+        line.request();
+        line.answer(2, Answer::Refused(&ErrorCode::NoSuchAccount.into()));
+        line.request();
+    });
+    let output = send_to(&server, &[]);
+    assert_eq!(code(&output), 1);
+    assert!(error(&output).contains("(no_such_account)"));
+    assert_eq!(output.stdout, b"");
+    served.join().unwrap();
+}
+
+#[test]
+fn a_connection_lost_before_the_answer_gives_1_and_what_is_not_known() {
+    let (server, served) = serve(|stream| {
+        let mut line = Line::log_in(stream);
+        line.request();
+    });
+    let output = send_to(&server, &[]);
+    assert_eq!(code(&output), 1);
+    let sentence = error(&output);
+    assert!(
+        sentence.contains("may or may not have been sent"),
+        "{sentence}"
+    );
+    assert_eq!(output.stdout, b"");
+    served.join().unwrap();
+}
+
+#[test]
+fn who_does_not_answer_gives_3_within_the_time_out() {
+    // One that never says anything, and one that stops after the login.
+    let silent: [fn(TcpStream); 2] = [
+        |mut stream| {
+            let mut rest = Vec::new();
+            // Whatever comes, and the end.
+            let _ = stream.read_to_end(&mut rest);
+        },
+        |stream| {
+            let mut line = Line::log_in(stream);
+            while line.request().is_some() {}
+        },
+    ];
+    for silent in silent {
+        let (server, served) = serve(silent);
+        let output = send_to(&server, &["--timeout", "0.3"]);
+        assert_eq!(code(&output), 3, "{}", error(&output));
+        assert!(error(&output).contains(" 0.3 s"), "{}", error(&output));
+        served.join().unwrap();
+    }
+}
+
+#[test]
+fn nobody_at_all_gives_3_and_what_to_do() {
+    // A port that was free a moment ago, and is held by nobody who listens.
+    let free = TcpListener::bind("127.0.0.1:0").unwrap();
+    let server = free.local_addr().unwrap().to_string();
+    drop(free);
+    let output = send_to(&server, &[]);
+    assert_eq!(code(&output), 3);
+    let sentence = error(&output);
+    assert!(sentence.contains(&server), "{sentence}");
+    assert!(sentence.contains("--server"), "{sentence}");
+}
+
+#[test]
+fn the_next_server_is_tried_when_one_is_not_there() {
+    let free = TcpListener::bind("127.0.0.1:0").unwrap();
+    let nobody = free.local_addr().unwrap().to_string();
+    drop(free);
+    let (server, served) = serve(|stream| {
+        let mut line = Line::log_in(stream);
+        line.request();
+        line.answer(2, Answer::Sent { id: OpNumber(42) });
+        line.request();
+    });
+    let output = send_to(&format!("{nobody},{server}"), &[]);
+    assert_eq!((code(&output), error(&output)), (0, ""));
+    served.join().unwrap();
+}
+
+#[test]
+fn a_stranger_gets_no_password_and_is_told() {
+    let (server, served) = serve(|mut stream| {
+        stream
+            .write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+            .unwrap();
+        let mut received = Vec::new();
+        let _ = stream.read_to_end(&mut received);
+        received
+    });
+    let output = send_to(&server, &[]);
+    assert_eq!(code(&output), 1);
+    let sentence = error(&output);
+    assert!(sentence.contains("Lastword server"), "{sentence}");
+    let received = served.join().unwrap();
+    assert!(!received.windows(7).any(|bytes| bytes == b"correct"));
+}
+
+#[test]
+fn wrong_arguments_give_2_and_touch_no_server() {
+    let wrong: &[&[&str]] = &[
+        &["send", "bob"],
+        &["--user", "alice", "send", "b/b", "hi"],
+        &["--user", "alice", "send", "bob", ""],
+        &["--user", "alice", "send", "bob", "a\u{1b}[2J"],
+        &["--user", "alice", "history", "bob", "--limit", "1001"],
+        &["--user", "alice", "history", "bob", "--limit", "0"],
+        &["send", "bob", "hi"],
+        &["--server", "127.0.0.1:99999", "status"],
+        &["--timeout", "0", "status"],
+        &["--timeout", "never", "status"],
+        &["create"],
+        &["frobnicate"],
+    ];
+    for arguments in wrong {
+        let output = client(arguments).output().unwrap();
+        assert_eq!(code(&output), 2, "{arguments:?}: {}", error(&output));
+        assert!(!error(&output).is_empty());
+        assert_eq!(output.stdout, b"");
+    }
+    let output = client(&["--user", "alice", "send", "bob", "hi"])
+        .env_remove("LASTWORD_PASSWORD")
+        .output()
+        .unwrap();
+    assert_eq!(code(&output), 2);
+    assert!(error(&output).contains("--password-file"));
+}
+
+#[test]
+fn a_reader_who_leaves_ends_it_quietly() {
+    let (server, served) = serve(|stream| {
+        let mut line = Line::log_in(stream);
+        line.request();
+        let message = MessageView {
+            id: OpNumber(5),
+            time: Timestamp(1),
+            conversation: ConversationId(3),
+            from: "bob",
+            to: "alice",
+            text: "hello",
+        };
+        let mut out = Vec::new();
+        encode_item(&mut out, RequestNumber(2), &Item::Message(message));
+        // Until the client goes away, which is what this test is about.
+        let until = Instant::now() + Duration::from_secs(60);
+        while line.stream.write_all(&out).is_ok() {
+            assert!(Instant::now() < until, "it goes on for nobody");
+        }
+    });
+    let mut child = client(&["--server", &server, "--user", "alice", "log", "--json"])
+        .spawn()
+        .unwrap();
+    let mut output = BufReader::new(child.stdout.take().unwrap());
+    let mut first = String::new();
+    output.read_line(&mut first).unwrap();
+    assert!(first.starts_with("{\"id\":5,"), "{first}");
+    drop(output);
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((code(&output), error(&output)), (141, ""));
+    served.join().unwrap();
+}
+
+/// Line mode with a pipe for what is typed.
+fn line_mode(server: &str) -> Child {
+    client(&["--server", server, "--user", "alice"])
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+#[test]
+fn a_script_sends_ahead_as_far_as_a_server_takes_it() {
+    const MESSAGES: u64 = 600;
+    let (server, served) = serve(|stream| {
+        let mut line = Line::log_in(stream);
+        let ahead = SESSION_OPEN_REQUESTS_MAX;
+        for message in 0..ahead {
+            let expected = format!("{} Send bob {message}", message + 2);
+            assert_eq!(line.request(), Some(expected));
+        }
+        // As many as may be are open: each answer lets one more in.
+        for message in 0..MESSAGES {
+            let id = OpNumber(1000 + message);
+            line.answer(message + 2, Answer::Sent { id });
+            let next = message + ahead;
+            if next < MESSAGES {
+                let expected = format!("{} Send bob {next}", next + 2);
+                assert_eq!(line.request(), Some(expected));
+            }
+        }
+        let logout = MESSAGES + 2;
+        assert_eq!(line.request(), Some(format!("{logout} Logout")));
+        line.answer(logout, Answer::LoggedOut);
+        assert_eq!(line.request(), None);
+    });
+    let mut child = line_mode(&server);
+    let mut input = child.stdin.take().unwrap();
+    let typist = spawn(move || {
+        for message in 0..MESSAGES {
+            writeln!(input, "SEND bob {message}").unwrap();
+        }
+    });
+    let output = child.wait_with_output().unwrap();
+    typist.join().unwrap();
+    served.join().unwrap();
+    assert_eq!((code(&output), error(&output)), (0, ""));
+    let shown = String::from_utf8(output.stdout).unwrap();
+    let mut lines = shown.lines();
+    assert_eq!(lines.next(), Some("you are alice; no unread messages"));
+    for message in 0..MESSAGES {
+        let expected = format!("sent, id {}", 1000 + message);
+        assert_eq!(lines.next(), Some(expected.as_str()));
+    }
+    assert_eq!(lines.next(), None, "a pipe gets no prompt");
+}
+
+#[test]
+fn a_script_whose_server_dies_is_told_what_is_not_known_to_be_sent() {
+    let (server, served) = serve(|stream| {
+        let mut line = Line::log_in(stream);
+        line.request();
+        line.request();
+        line.answer(2, Answer::Sent { id: OpNumber(42) });
+    });
+    let mut child = line_mode(&server);
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(b"SEND bob one\nSEND bob two\n").unwrap();
+    // The input stays open: the end of the connection is what ends it.
+    let output = child.wait_with_output().unwrap();
+    drop(input);
+    served.join().unwrap();
+    assert_eq!(code(&output), 1);
+    let shown = String::from_utf8_lossy(&output.stdout);
+    assert!(shown.contains("sent, id 42\n"), "{shown}");
+    assert!(shown.contains("SEND bob two: not acknowledged"), "{shown}");
+    assert!(!shown.contains("SEND bob one"), "{shown}");
+}
+
+#[test]
+fn the_end_of_the_input_ends_an_idle_client() {
+    let (server, served) = serve(|stream| {
+        let mut line = Line::log_in(stream);
+        assert_eq!(line.request().as_deref(), Some("2 Logout"));
+        line.answer(2, Answer::LoggedOut);
+        assert_eq!(line.request(), None);
+    });
+    let mut child = line_mode(&server);
+    let input = child.stdin.take().unwrap();
+    let mut output = BufReader::new(child.stdout.take().unwrap());
+    let mut shown = String::new();
+    output.read_line(&mut shown).unwrap();
+    assert_eq!(shown, "you are alice; no unread messages\n");
+    // Everything is said: what ends it is the end of the input alone.
+    drop(input);
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    served.join().unwrap();
+}
+
+#[test]
+fn a_signal_ends_the_session_and_gives_the_code_of_shells() {
+    let signals = [
+        (rustix::process::Signal::INT, 130),
+        (rustix::process::Signal::TERM, 143),
+        (rustix::process::Signal::HUP, 129),
+    ];
+    for (signal, expected) in signals {
+        let (server, served) = serve(|stream| {
+            let mut line = Line::log_in(stream);
+            // This is asked once the client's loop is well under way.
+            assert_eq!(line.request().as_deref(), Some("2 Ping"));
+            line.answer(2, Answer::Pong);
+            assert_eq!(line.request().as_deref(), Some("3 Logout"));
+            line.answer(3, Answer::LoggedOut);
+            assert_eq!(line.request(), None);
+        });
+        let mut child = line_mode(&server);
+        let mut input = child.stdin.take().unwrap();
+        input.write_all(b"PING\n").unwrap();
+        let mut output = BufReader::new(child.stdout.take().unwrap());
+        let mut shown = String::new();
+        while !shown.contains("pong") {
+            assert_ne!(output.read_line(&mut shown).unwrap(), 0, "{shown}");
+        }
+        let pid = rustix::process::Pid::from_child(&child);
+        rustix::process::kill_process(pid, signal).unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(expected));
+        served.join().unwrap();
+        // The client is gone, and nobody reads what is typed.
+        let gone = input.write_all(b"PING\n").unwrap_err();
+        assert_eq!(gone.kind(), ErrorKind::BrokenPipe);
+    }
+}
