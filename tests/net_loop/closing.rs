@@ -21,8 +21,8 @@ fn patient() -> LoopConfig {
 fn the_last_answer_arrives_though_the_client_has_sent_more() {
     let mut rig = Rig::with(patient());
     let (mut client, id) = rig.client();
-    // Bytes that nobody will read: a socket closed over them sends a reset, and the client's kernel throws
-    // away what it had not read.
+    // Bytes that nobody will read: a socket closed over them sends a reset, and the client's kernel
+    // throws away what it had not read.
     rig.net.connection(id).unwrap().pause();
     client.send(&pattern(64 * 1024));
     rig.send(id, b"bye");

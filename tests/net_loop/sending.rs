@@ -7,7 +7,8 @@ use std::time::Duration;
 /// An hour: longer than any test, so that what it bounds does not happen by it.
 const NEVER: Duration = Duration::from_secs(3600);
 
-/// Sends to a client that does not read, until its queue is full though it was flushed; says how much that took.
+/// Sends to a client that does not read, until its queue is full though it was flushed; says how
+/// much that took.
 fn fill(rig: &mut Rig, id: ConnectionId) -> usize {
     let chunk = pattern(251 * 256);
     let mut sent = 0;
