@@ -154,5 +154,6 @@ pub const STORE_QUERIES_MAX: usize = 65_536;
 
 /// Events taken from one poll.
 pub const EVENTS_PER_POLL: usize = 1024;
-/// How long a stopping server goes on to send what is still queued.
-pub const SHUTDOWN_TIME_MAX: Duration = Duration::from_secs(2);
+/// How long a stopping server goes on to send what is still queued. With what the store needs
+/// afterwards it is to be gone within 2 s.
+pub const SHUTDOWN_TIME_MAX: Duration = Duration::from_millis(1500);

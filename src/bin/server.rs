@@ -66,10 +66,8 @@ fn main() -> ExitCode {
         Err(error) => return usage(&error),
     };
     let options = arguments.into_options();
-    if options.service.ip().is_unspecified() && options.member.is_none() {
-        complain(
-            "a service on every address needs --member IP:PORT with an ip that others can reach",
-        );
+    if let Some(mistake) = mistaken_address(&options) {
+        complain(mistake);
         return ExitCode::from(EXIT_USAGE);
     }
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info")).init();
@@ -100,6 +98,28 @@ impl Arguments {
         options.max_rate = self.max_rate;
         options
     }
+}
+
+/// What is wrong with addresses that are right each for itself.
+fn mistaken_address(options: &Options) -> Option<&'static str> {
+    let service = options.service;
+    let Some(member) = options.member else {
+        let needed =
+            "a service on every address needs --member IP:PORT with an ip that others can reach";
+        return service.ip().is_unspecified().then_some(needed);
+    };
+    let overlaps = member.ip() == service.ip()
+        || member.is_ipv4() == service.is_ipv4()
+            && (member.ip().is_unspecified() || service.ip().is_unspecified());
+    if member.port() == service.port() && overlaps {
+        return Some(
+            "--member is the server's own address beside the service's: choose another port",
+        );
+    }
+    let unreachable = member.ip().is_unspecified() && options.advertise.is_none();
+    unreachable.then_some(
+        "others cannot reach an --member on every address: name one, or say with --advertise where",
+    )
 }
 
 /// Help and version go to standard output; a mistake is one line that says how it is done right.

@@ -24,21 +24,27 @@ use crate::wire::message::{Answer, Deliver, NoteKind, Refusal};
 impl Server {
     /// Begins to check a password, unless it has to wait after too many wrong ones.
     pub(super) fn check_password(&mut self, id: ConnectionId, number: RequestNumber, check: Check) {
-        let now = self.now;
-        let peer = self.clients[&id].peer;
-        let of_account = check.name.map_or(Duration::ZERO, |name| {
-            self.failures_by_account.wait(&name, now)
-        });
-        let wait = of_account.max(self.failures_by_address.wait(&peer, now));
-        if wait > Duration::ZERO {
-            let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
-            let refusal = Refusal {
-                code: ErrorCode::RateLimited,
-                sentence: format!("too many wrong passwords; try again in {seconds} s").into(),
-            };
-            return self.write_answer(id, number, &Answer::Refused(&refusal));
+        match self.has_to_wait(id, check.name) {
+            Some(refusal) => self.write_answer(id, number, &Answer::Refused(&refusal)),
+            None => self.begin_read(id, number, Reading::Check(check)),
         }
-        self.begin_read(id, number, Reading::Check(check));
+    }
+
+    /// What somebody gets who may not try a password now.
+    fn has_to_wait(&self, id: ConnectionId, name: Option<Name>) -> Option<Refusal> {
+        let of_account = name.map_or(Duration::ZERO, |name| {
+            self.failures_by_account.wait(&name, self.now)
+        });
+        let peer = self.clients[&id].peer;
+        let wait = of_account.max(self.failures_by_address.wait(&peer, self.now));
+        if wait == Duration::ZERO {
+            return None;
+        }
+        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        Some(Refusal::new(
+            ErrorCode::RateLimited,
+            format!("too many wrong passwords; try again in {seconds} s"),
+        ))
     }
 
     /// The state may be read now: goes on with the task that asked for it.
@@ -135,6 +141,11 @@ impl Server {
     }
 
     fn password_checked(&mut self, id: ConnectionId, check: Check, right: bool) {
+        // Others may have failed meanwhile: whoever guesses on many connections at once is told no
+        // more than who guesses on one after the other.
+        if let Some(refusal) = self.has_to_wait(id, check.name) {
+            return self.refuse_task(id, refusal);
+        }
         let peer = self.clients[&id].peer;
         let (Some((account, version)), true) = (check.account, right) else {
             let now = self.now;
@@ -275,6 +286,10 @@ impl Server {
 
     /// The store has counted a login's unread messages.
     pub(super) fn unread_counted(&mut self, id: ConnectionId, logging_in: LoggingIn, unread: u64) {
+        if self.clients.get(&id).is_none_or(|c| c.login.is_none()) {
+            // Another connection has ended the session while the store was counting.
+            return self.refuse_task(id, ErrorCode::SessionGone.into());
+        }
         let answer = Answer::LoggedIn {
             name: logging_in.login.name,
             unread,
@@ -314,20 +329,29 @@ impl Server {
             return;
         };
         client.feed = Feed::none();
+        client.errors_in_row = 0;
         client.logged_out_since = now;
-        if let Some(connections) = self.online.get_mut(&login.account) {
+        self.go_offline(login.account, id);
+        self.watch(id);
+        // Its requests may have waited for the feed to come nearer, which it never will now.
+        self.unblock(id);
+    }
+
+    /// One connection less of an account.
+    pub(super) fn go_offline(&mut self, account: AccountId, id: ConnectionId) {
+        if let Some(connections) = self.online.get_mut(&account) {
             connections.retain(|other| *other != id);
             if connections.is_empty() {
-                self.online.remove(&login.account);
+                self.online.remove(&account);
             }
         }
-        self.watch(id);
     }
 
     /// An account was deleted: its other connections are told, and closed.
     pub(super) fn account_deleted(&mut self, account: AccountId, asker: Option<ConnectionId>) {
         for id in self.online.get(&account).cloned().unwrap_or_default() {
             if Some(id) != asker {
+                self.abandon_task(id, ErrorCode::NotLoggedIn);
                 let sentence = "your account was deleted from elsewhere; this connection ends";
                 self.write_note(id, NoteKind::AccountDeleted, sentence);
                 self.leave(id);

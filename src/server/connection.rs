@@ -13,6 +13,7 @@ use super::feed::Feed;
 use super::history::{Listing, Stream};
 use super::throttle::Allowance;
 use crate::limits::{GREETING_AFTER, LOGIN_TIME_MAX_BINARY, LOGIN_TIME_MAX_TEXT};
+use crate::net::TimerId;
 use crate::types::{
     AccountId, Name, PasswordVersion, RequestNumber, Secret, SessionId, SessionRequest, Time,
 };
@@ -49,8 +50,8 @@ pub(super) struct ClientConnection {
     pub greet_at: Option<Time>,
     /// When the first byte of an incomplete line or frame came.
     pub partial_since: Option<Time>,
-    /// Its one timer is set.
-    pub has_timer: bool,
+    /// Its one timer, and when it rings.
+    pub timer: Option<(Time, TimerId)>,
     /// It was refused with `not_ready` and is told when that changes.
     pub told_not_ready: bool,
     /// The peer has closed its half: what it asked is answered, and then it is closed.
@@ -219,7 +220,7 @@ impl ClientConnection {
             logged_out_since: now,
             greet_at: Some(now + GREETING_AFTER),
             partial_since: None,
-            has_timer: false,
+            timer: None,
             told_not_ready: false,
             input_ended: false,
             allowance: Allowance::full(max_rate, now),

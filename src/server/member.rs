@@ -29,8 +29,9 @@ pub(super) struct MemberAddress {
 }
 
 impl MemberAddress {
-    /// Binds the address that was named, else the one that was kept, else the first free one. No
-    /// listener comes back while another program has the kept one.
+    /// Binds the address that was named, else the one that was kept (unless the service has come
+    /// to be there), else the first free one. No listener comes back while another program has the
+    /// kept one.
     pub fn bind(
         options: &Options,
         kept: Option<SocketAddr>,
@@ -44,6 +45,7 @@ impl MemberAddress {
             let listener = bind(address, "--member")?;
             return Ok((bound(listener.local_addr()), Some(listener)));
         }
+        let kept = kept.filter(|address| *address != options.service);
         match kept.map(|address| (address, Listener::bind(address))) {
             Some((address, Ok(listener))) => Ok((bound(address), Some(listener))),
             Some((address, Err(error))) => {
@@ -112,18 +114,39 @@ impl Server {
 
 /// The first free port above the service's, on its ip.
 fn first_free(service: SocketAddr) -> Result<Listener, StartError> {
-    let first = service.port().saturating_add(1);
-    let last = first.saturating_add(PORTS_TRIED);
+    let last = service.port().saturating_add(PORTS_TRIED);
     let mut address = service;
-    for port in first..last {
+    for port in (service.port()..=last).skip(1) {
         address.set_port(port);
         match bind(address, "--member") {
             Err(StartError::AddressInUse { .. }) => {}
             other => return other,
         }
     }
-    Err(StartError::AddressInUse {
-        address,
-        what: "--member",
-    })
+    Err(StartError::NoMemberPort(service))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::Ipv4Addr;
+
+    fn service(port: u16) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, port).into()
+    }
+
+    #[test]
+    fn a_kept_address_makes_way_for_the_service() {
+        let service = service(19_000);
+        let options = Options::new(service, true);
+        let (member, listener) = MemberAddress::bind(&options, Some(service), Time(0)).unwrap();
+        assert!(listener.is_some());
+        assert!(member.address.port() > service.port());
+    }
+
+    #[test]
+    fn above_the_last_port_there_is_none() {
+        let refused = first_free(service(u16::MAX)).map(|_| ());
+        assert!(matches!(refused, Err(StartError::NoMemberPort(_))));
+    }
 }

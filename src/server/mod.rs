@@ -303,8 +303,15 @@ impl Server {
 
     /// A connection is gone.
     fn closed(&mut self, id: ConnectionId) {
-        self.leave(id);
-        self.clients.remove(&id);
+        let Some(client) = self.clients.remove(&id) else {
+            return;
+        };
+        if let Some((_, timer)) = client.timer {
+            self.network.cancel_timer(timer);
+        }
+        if let Some(login) = client.login {
+            self.go_offline(login.account, id);
+        }
     }
 }
 

@@ -112,8 +112,9 @@ impl Server {
         client.greet_at = None;
         if matches!(client.dialect, Dialect::Undecided) {
             client.decide_dialect(first);
+            self.watch(id);
         }
-        match client.dialect.clone() {
+        match self.clients[&id].dialect.clone() {
             Dialect::Binary { greeted } => self.take_frame(id, bytes, greeted),
             Dialect::Text(decoder) => self.take_line(id, bytes, decoder),
             Dialect::Undecided => unreachable!("it was decided above"),
@@ -426,6 +427,18 @@ impl Server {
     /// A task cannot be done.
     pub(super) fn refuse_task(&mut self, id: ConnectionId, refusal: Refusal) {
         self.finish_task(id, &Answer::Refused(&refusal));
+    }
+
+    /// Ends whatever task there is before the connection ends, so that nothing comes in the middle
+    /// of an answer.
+    pub(super) fn abandon_task(&mut self, id: ConnectionId, code: ErrorCode) {
+        let step = self.clients.get(&id).and_then(|c| c.step.as_deref());
+        if matches!(step, Some(Step::SendUnread)) {
+            // The login itself was answered.
+            self.end_task(id);
+        } else {
+            self.refuse_task(id, code.into());
+        }
     }
 
     pub(super) fn task_number(&self, id: ConnectionId) -> Option<RequestNumber> {

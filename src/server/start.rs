@@ -80,6 +80,11 @@ pub enum StartError {
         /// What to choose.
         what: &'static str,
     },
+    /// No port is left for the member address.
+    #[error(
+        "no port above that of {0} is free for this server's own address; choose one with --member IP:PORT"
+    )]
+    NoMemberPort(SocketAddr),
     /// An address cannot be listened on.
     #[error(
         "cannot listen on {address}: {source}; choose an address and a port that this machine and this user may use"

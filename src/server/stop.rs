@@ -65,9 +65,7 @@ impl Server {
     fn say_farewell(&mut self) {
         let ids: Vec<ConnectionId> = self.clients.keys().copied().collect();
         for id in ids {
-            if self.task_number(id).is_some() {
-                self.refuse_task(id, ErrorCode::ShuttingDown.into());
-            }
+            self.abandon_task(id, ErrorCode::ShuttingDown);
             self.write_note(id, NoteKind::ServerStops, "the server stops");
             self.close(id);
         }

@@ -99,6 +99,19 @@ fn wrong_arguments_are_usage_errors_and_leave_nothing_behind() {
             &["127.0.0.1", "5000", "1", "--member", "here"],
             &["--member"],
         ),
+        (
+            &["127.0.0.1", "5000", "1", "--member", "127.0.0.1:5000"],
+            &["--member", "port"],
+        ),
+        (
+            &["0.0.0.0", "5000", "1", "--member", "127.0.0.1:5000"],
+            &["--member", "port"],
+        ),
+        (
+            &["127.0.0.1", "5000", "1", "--member", "0.0.0.0:5001"],
+            &["--member", "--advertise"],
+        ),
+        (&["0.0.0.0", "5000", "1"], &["--member"]),
     ] {
         let refused = run(folder.path(), arguments);
         assert_eq!(

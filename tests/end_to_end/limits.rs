@@ -92,6 +92,20 @@ fn after_wrong_passwords_the_account_waits_and_its_address_does_not() {
 }
 
 #[test]
+fn passwords_that_are_guessed_all_at_once_are_not_all_tried() {
+    let server = TestServer::start();
+    server.text().create("alice");
+    let mut crowd: Vec<TextClient> = (0..60).map(|_| server.text()).collect();
+    for client in &mut crowd {
+        client.say("LOGIN alice wrong-password");
+    }
+    let lasts = crowd.iter_mut().map(|client| client.answer().last);
+    let tried = lasts.filter(|last| last.starts_with("ERR bad_login "));
+    // Five, and however many waits of 1, 2, 4, 8, ... seconds have ended meanwhile.
+    assert!((5..=15).contains(&tried.count()));
+}
+
+#[test]
 fn two_hundred_logins_at_once_are_all_answered() {
     let server = TestServer::start();
     server.text().create("alice");

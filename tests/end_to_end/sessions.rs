@@ -197,6 +197,27 @@ fn programs_are_told_why_their_login_or_connection_ends() {
 }
 
 #[test]
+fn errors_from_before_a_session_ended_are_not_held_against_the_next_login() {
+    let (server, mut client, login) = with_session(Deliver::Nothing);
+    let mut elsewhere = BinaryClient::connect(server.address());
+    elsewhere
+        .resume(login, Deliver::Nothing)
+        .expect("the server is there");
+    let nobody = Request::Send {
+        to: Name::parse("nobody").expect("a name"),
+        text: Text::parse("is there anybody").expect("a text"),
+    };
+    for _ in 0..20 {
+        assert_eq!(client.refused(&nobody), ErrorCode::NoSuchAccount);
+    }
+    assert!(asked(&mut elsewhere, 100, 100, &Request::Logout).is_ok());
+    for _ in 0..5 {
+        assert_eq!(client.refused(&Request::WhoAmI), ErrorCode::NotLoggedIn);
+    }
+    client.login("alice", SessionId(8), Deliver::Nothing);
+}
+
+#[test]
 fn a_session_is_nothing_without_its_secret() {
     let (server, _client, login) = with_session(Deliver::Nothing);
     let mut stranger = BinaryClient::connect(server.address());

@@ -143,6 +143,39 @@ fn nothing_is_pushed_into_an_answer_and_nothing_is_lost_beside_it() {
     assert_eq!(texts(&pushed), expected);
 }
 
+#[test]
+fn an_answer_that_cannot_be_finished_is_ended_before_the_note_that_says_why() {
+    let mut server = TestServer::start();
+    let mut alice = server.account("alice");
+    let text = "x".repeat(16 * 1024);
+    for _ in 0..100 {
+        alice.send("alice", &text);
+    }
+    // More than the kernel and the server take for one who does not read.
+    let logs = "LOG\n".repeat(20);
+    let mut deleted = server.login("alice");
+    deleted.say_bytes(logs.as_bytes());
+    let mut bob = server.account("bob");
+    for _ in 0..100 {
+        bob.send("bob", &text);
+    }
+    bob.say_bytes(logs.as_bytes());
+    alice.delivered_so_far();
+    alice.expect(&format!("DELETE {PASSWORD}"), "OK deleted alice");
+    let reader = std::thread::spawn(move || deleted.until_closed());
+    server.terminate();
+    let to_bob = bob.until_closed();
+    server.wait();
+    let to_deleted = reader.join().expect("it was read");
+    for (lines, code) in [(to_deleted, "not_logged_in"), (to_bob, "shutting_down")] {
+        let [.., before, note] = &lines[..] else {
+            panic!("{} lines", lines.len());
+        };
+        assert!(note.starts_with("NOTE "), "{note:.80}");
+        assert!(before.starts_with(&format!("ERR {code} ")), "{before:.80}");
+    }
+}
+
 /// Sends numbers to bob, some ahead of their answers.
 fn send_many(alice: &mut TextClient, numbers: std::ops::Range<usize>) {
     let numbers: Vec<usize> = numbers.collect();
