@@ -131,7 +131,7 @@ impl<T> EventLoop<T> {
         self.registry.vacate(id.key());
     }
 
-    /// From now on SIGINT, SIGTERM and SIGHUP come as events, and no longer end the process.
+    /// From now on SIGINT and SIGTERM come as events, and no longer end the process.
     pub fn catch_signals(&mut self) -> io::Result<()> {
         let mut signals = signals::catch()?;
         self.poll
