@@ -40,7 +40,8 @@ struct Rig {
 }
 
 impl Rig {
-    /// Turns until `condition` holds. Polls without a limit of time, so that each turn has a reason.
+    /// Turns until `condition` holds. Polls without a limit of time, so that each turn has a
+    /// reason.
     fn until(&mut self, mut condition: impl FnMut(&Self, &[Event<&'static str>]) -> bool) {
         let mut events = Vec::new();
         while !condition(self, &events) {

@@ -10,7 +10,6 @@ fn signals_are_events_and_do_not_end_the_process() {
     let signals = [
         (process::Signal::INT, Signal::Interrupt),
         (process::Signal::TERM, Signal::Terminate),
-        (process::Signal::HUP, Signal::Hangup),
         (process::Signal::TERM, Signal::Terminate),
     ];
     for (number, signal) in signals {

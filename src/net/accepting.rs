@@ -1,10 +1,10 @@
 //! Who comes in, and what if there is no descriptor left for them?
 //!
 //! Without descriptors, accept fails and the client stays in the kernel's queue, where the listener
-//! stays readable: a loop that just tries again spins. Of the two known ways out, closing a spare descriptor to accept and
-//! drop the client, or leaving accept alone for a while, this is the second. The client is not turned away but
-//! gets in when there is room, ten tries a second cost nothing, and no descriptor has
-//! to be won back in a race with the journal and the store.
+//! stays readable: a loop that just tries again spins. Of the two known ways out, closing a spare
+//! descriptor to accept and drop the client, or leaving accept alone for a while, this is the
+//! second. The client is not turned away but gets in when there is room, ten tries a second cost
+//! nothing, and no descriptor has to be won back in a race with the journal and the store.
 
 use super::clock;
 use super::connection::Connection;
@@ -109,7 +109,7 @@ impl<T> EventLoop<T> {
         let pause = self.config.accept_pause;
         if !std::mem::replace(&mut self.accepting.in_trouble, true) {
             log::warn!(
-                "no connection can be accepted ({error}); new clients wait, and it is tried again every {} ms",
+                "no connection can be accepted ({error}); new clients wait, tried again every {} ms",
                 pause.as_millis()
             );
         }

@@ -6,8 +6,9 @@
 use crate::types::{Time, Timestamp};
 use rustix::time::{ClockId, Timespec, clock_gettime};
 
-/// Now, on CLOCK_BOOTTIME: it never steps, and goes on while the machine is suspended. (CLOCK_MONOTONIC
-/// stands still then, and a server that slept through an election would take itself for fresh.)
+/// Now, on CLOCK_BOOTTIME: it never steps, and goes on while the machine is suspended.
+/// (CLOCK_MONOTONIC stands still then, and a server that slept through an election would take
+/// itself for fresh.)
 pub fn now() -> Time {
     let time = clock_gettime(ClockId::Boottime);
     Time(seconds(time) * 1_000_000_000 + fraction_ns(time))

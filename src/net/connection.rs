@@ -34,8 +34,9 @@ pub(super) enum State {
     Closing,
     /// What is queued is being sent to a peer that will send no more.
     ClosingInputEnded,
-    /// Everything was sent and our half is closed. What comes in is thrown away until the peer ends its half:
-    /// closing a socket that has unread bytes sends a reset, which may overtake our last answer.
+    /// Everything was sent and our half is closed. What comes in is thrown away until the peer ends
+    /// its half: closing a socket that has unread bytes sends a reset, which may overtake our last
+    /// answer.
     Lingering,
 }
 
@@ -114,7 +115,8 @@ pub struct Connection {
     pub(super) input: Input,
     /// What has to be sent: nothing once it lingers.
     pub(super) output: SendQueue,
-    /// The kernel may hold bytes, or the end, or an error: it said so, and no read has said otherwise since.
+    /// The kernel may hold bytes, or the end, or an error: it said so, and no read has said
+    /// otherwise since.
     pub(super) readable: bool,
     /// The kernel has announced an end or an error, for which it gives no second event: a
     /// short read no longer shows that there is nothing to read.

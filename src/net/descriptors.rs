@@ -1,7 +1,7 @@
 //! How many connections can this process hold?
 //!
-//! Many systems give a process 1,024 descriptors until it asks for more. And a journal that cannot open
-//! its next segment ends the server, so clients never get the last descriptors.
+//! Many systems give a process 1,024 descriptors until it asks for more. And a journal that cannot
+//! open its next segment ends the server, so clients never get the last descriptors.
 
 use crate::limits;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};

@@ -24,13 +24,15 @@ pub enum Event<T> {
         /// to be a client.
         excess: Option<Excess>,
     },
-    /// There is unread input that there was not before, or before the connection was resumed. Once a turn at most.
+    /// There is unread input that there was not before, or before the connection was resumed. Once
+    /// a turn at most.
     Input(ConnectionId),
     /// The peer has ended its half. Once, and after the event for its last input.
     InputEnded(ConnectionId),
     /// The send queue was full, and is less than half full now.
     Drained(ConnectionId),
-    /// The connection is gone, and its id with it. It does not follow on `close` and `close_when_sent`.
+    /// The connection is gone, and its id with it. It does not follow on `close` and
+    /// `close_when_sent`.
     Closed {
         /// Which.
         connection: ConnectionId,

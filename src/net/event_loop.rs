@@ -3,14 +3,15 @@
 //! A turn, as the server calls it:
 //!
 //! 1. [`EventLoop::poll`] waits, reads, and says what has happened.
-//! 2. The server handles the events in their order: takes input ([`EventLoop::connection`]), appends output
-//!    ([`EventLoop::output`]), pauses, resumes and closes, sets timers.
+//! 2. The server handles the events in their order: takes input ([`EventLoop::connection`]),
+//!    appends output ([`EventLoop::output`]), pauses, resumes and closes, sets timers.
 //! 3. [`EventLoop::flush`] sends what was appended, once for all answers of the turn. It may be
 //!    called earlier, too, for what is not to wait for the rest (a Prepare on its way to the
 //!    backups while the own disk is busy).
 //!
-//! An id never names another connection than the one it was made for. A connection may be closed while events for it are
-//! still to be handled; [`EventLoop::connection`] and [`EventLoop::output`] then say `None`.
+//! An id never names another connection than the one it was made for. A connection may be closed
+//! while events for it are still to be handled; [`EventLoop::connection`] and [`EventLoop::output`]
+//! then say `None`.
 
 use super::accepting::Accepting;
 use super::clock;
@@ -59,8 +60,8 @@ pub struct EventLoop<T> {
     /// Who has something to read or to accept, in the order in which they get their turn. An
     /// entry stands there once at most, and may be gone by its turn.
     pub(super) ready: VecDeque<Key>,
-    /// Connections that the caller has had in its hands since the last poll, each once: it may have resumed
-    /// them, or have consumed input.
+    /// Connections that the caller has had in its hands since the last poll, each once: it may have
+    /// resumed them, or have consumed input.
     pub(super) touched: Vec<ConnectionId>,
     /// Connections that may have something to write, or to be done with writing, each once.
     pub(super) dirty: Vec<ConnectionId>,
@@ -130,7 +131,7 @@ impl<T> EventLoop<T> {
         self.registry.vacate(id.key());
     }
 
-    /// From now on SIGINT, SIGTERM and SIGHUP come as events, and no longer end the process.
+    /// From now on SIGINT and SIGTERM come as events, and no longer end the process.
     pub fn catch_signals(&mut self) -> io::Result<()> {
         let mut signals = signals::catch()?;
         self.poll
@@ -146,8 +147,8 @@ impl<T> EventLoop<T> {
     }
 
     /// The input of a turn, appended to `events`. Waits until there is some, but no longer than
-    /// `wait_max`; not at all if there is something left from the last turn. A signal or
-    /// spurious news may end the wait without an event. What the caller has not flushed is flushed first.
+    /// `wait_max`; not at all if there is something left from the last turn. A signal or spurious
+    /// news may end the wait without an event. What the caller has not flushed is flushed first.
     pub fn poll(
         &mut self,
         events: &mut Vec<Event<T>>,

@@ -4,7 +4,8 @@
 //! its face: each turn the server polls for events, takes what came in, appends what has to go
 //! out, and flushes.
 //!
-//! Two things are easy to get wrong with edge-triggered sockets, and are dealt with in one place each:
+//! Two things are easy to get wrong with edge-triggered sockets, and are dealt with in one place
+//! each:
 //!
 //! - A socket that was not read until it was empty gets no second event. Whatever stops a read
 //!   (its budget, a pause, a full buffer) leaves the connection marked readable, and whatever

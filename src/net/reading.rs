@@ -1,11 +1,12 @@
 //! What came in?
 //!
-//! A connection that has its turn gets one read of at most the budget. Whether that has emptied the socket
-//! is known without asking again: a read that was given less than it had room for has taken
-//! everything, and whatever comes later raises a new event. Only an end or an error that the
-//! kernel has announced already raises none, so then reading goes on, a turn each, until it
-//! shows. (The requests before a reset are thus handled before the reset is.) A peer that sends urgent data, which nothing here asks
-//! for, makes reads short without emptying the socket: it waits until it sends more, and nobody else does.
+//! A connection that has its turn gets one read of at most the budget. Whether that has emptied the
+//! socket is known without asking again: a read that was given less than it had room for has taken
+//! everything, and whatever comes later raises a new event. Only an end or an error that the kernel
+//! has announced already raises none, so then reading goes on, a turn each, until it shows. (The
+//! requests before a reset are thus handled before the reset is.) A peer that sends urgent data,
+//! which nothing here asks for, makes reads short without emptying the socket: it waits until it
+//! sends more, and nobody else does.
 
 use super::connection::{CloseReason, Connection, State};
 use super::event::Event;

@@ -1,9 +1,9 @@
 //! Who does this token belong to?
 //!
-//! A slab of everything that is registered with the poll. Its keys are small, dense and come
-//! again, so each carries a generation: an event, an answer or a timer for a connection that is
-//! gone finds nothing, rather than the connection that has its place now. A place that was left is not given again
-//! before the turn is over.
+//! A slab of everything that is registered with the poll. Its keys are small, dense and come again,
+//! so each carries a generation: an event, an answer or a timer for a connection that is gone finds
+//! nothing, rather than the connection that has its place now. A place that was left is not given
+//! again before the turn is over.
 
 use super::connection::Connection;
 use super::listener::Listening;

@@ -1,10 +1,10 @@
 //! What has still to go out?
 //!
 //! Encoders append to the tail; the kernel takes from the front. A tail that has grown beyond
-//! [`CHUNK_BYTES`] becomes a full chunk and a new one begins, so that a long queue is never moved in memory and gives
-//! up its memory as it is sent. An empty queue holds none. The queue counts its bytes but does not
-//! refuse any: the mark above which nothing more may be queued is kept by those who queue, who
-//! know what can wait elsewhere.
+//! [`CHUNK_BYTES`] becomes a full chunk and a new one begins, so that a long queue is never moved
+//! in memory and gives up its memory as it is sent. An empty queue holds none. The queue counts its
+//! bytes but does not refuse any: the mark above which nothing more may be queued is kept by those
+//! who queue, who know what can wait elsewhere.
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice, Write};
@@ -170,7 +170,9 @@ mod tests {
             let mut narrow = Narrow { room: 0, taken: Vec::new() };
             let mut queued = Vec::new();
             for (append, room) in steps {
-                let bytes: Vec<u8> = (0..append).map(|n| ((queued.len() + n) % 251) as u8).collect();
+                let first = queued.len();
+                let bytes = (first..first + append).map(|n| (n % 251) as u8);
+                let bytes: Vec<u8> = bytes.collect();
                 queue.tail().extend_from_slice(&bytes);
                 queued.extend_from_slice(&bytes);
                 narrow.room = room;

@@ -11,7 +11,8 @@ use std::time::Duration;
 
 impl<T> EventLoop<T> {
     /// Where to append what is to be sent, with the next [`Self::flush`]; `None` when the
-    /// connection is gone or being closed. The end of what was queued before may stand there: it must be left as it is.
+    /// connection is gone or being closed. The end of what was queued before may stand there: it
+    /// must be left as it is.
     pub fn output(&mut self, id: ConnectionId) -> Option<&mut Vec<u8>> {
         let key = id.key();
         if self.registry.connection(key)?.state().is_closing() {
@@ -27,8 +28,8 @@ impl<T> EventLoop<T> {
         connection.map_or(0, |connection| connection.output.len())
     }
 
-    /// Whether more waits to be sent than should. If it still does after a flush, or did before it, [`Event::Drained`] says
-    /// when there is room again.
+    /// Whether more waits to be sent than should. If it still does after a flush, or did before it,
+    /// [`Event::Drained`] says when there is room again.
     pub fn is_full(&self, id: ConnectionId) -> bool {
         self.queued_bytes(id) > self.config.send_queue_bytes_max
     }
@@ -108,7 +109,8 @@ impl<T> EventLoop<T> {
         }
     }
 
-    /// Says when a queue that was full has drained, and begins or ends the time that it may be full.
+    /// Says when a queue that was full has drained, and begins or ends the time that it may be
+    /// full.
     fn watch_queue(&mut self, key: Key) {
         let mark = self.config.send_queue_bytes_max;
         let Some(connection) = self.registry.connection(key) else {

@@ -1,9 +1,10 @@
 //! Did somebody ask the process to stop?
 //!
 //! Signals come through the loop like any other event: the handler only writes a byte to a pipe.
-//! (SIGPIPE is no event: Rust's runtime ignores it, and a write to a closed connection fails.)
+//! (SIGPIPE is no event: Rust's runtime ignores it, and a write to a closed connection fails. SIGHUP
+//! is none either: it keeps the meaning that the process was started with, so that nohup works.)
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
 use std::io;
 
@@ -14,13 +15,11 @@ pub enum Signal {
     Interrupt,
     /// SIGTERM: `kill`, or the system is stopping.
     Terminate,
-    /// SIGHUP: the terminal was closed.
-    Hangup,
 }
 
 /// From now on the signals of [`Signal`] no longer end the process, but wait to be asked for.
 pub(super) fn catch() -> io::Result<Signals> {
-    Signals::new([SIGINT, SIGTERM, SIGHUP])
+    Signals::new([SIGINT, SIGTERM])
 }
 
 impl Signal {
@@ -29,7 +28,6 @@ impl Signal {
         match number {
             SIGINT => Some(Self::Interrupt),
             SIGTERM => Some(Self::Terminate),
-            SIGHUP => Some(Self::Hangup),
             _ => None,
         }
     }

@@ -21,8 +21,8 @@ fn patient() -> LoopConfig {
 fn the_last_answer_arrives_though_the_client_has_sent_more() {
     let mut rig = Rig::with(patient());
     let (mut client, id) = rig.client();
-    // Bytes that nobody will read: a socket closed over them sends a reset, and the client's kernel throws
-    // away what it had not read.
+    // Bytes that nobody will read: a socket closed over them sends a reset, and the client's kernel
+    // throws away what it had not read.
     rig.net.connection(id).unwrap().pause();
     client.send(&pattern(64 * 1024));
     rig.send(id, b"bye");
@@ -42,6 +42,29 @@ fn the_last_answer_arrives_though_the_client_has_sent_more() {
         "the caller hears no more of it: {:?}",
         rig.events
     );
+}
+
+#[test]
+fn a_client_that_was_held_back_can_finish_what_it_sends() {
+    let mut rig = Rig::with(patient());
+    let (mut client, id) = rig.client();
+    rig.net.connection(id).unwrap().pause();
+    // It reads nothing of this long answer before it has sent all that it wants to say.
+    rig.send(id, &pattern(32 * 1024 * 1024));
+    // Until the kernel's buffers are full both ways, and nothing about them is news any more.
+    let chunk = pattern(64 * 1024);
+    let mut tries_in_vain = 0;
+    while tries_in_vain < 10 {
+        let count = client.try_send(&chunk).unwrap();
+        tries_in_vain = if count == 0 { tries_in_vain + 1 } else { 0 };
+        rig.turn();
+    }
+    rig.net.close_when_sent(id);
+    let mut sent = 0;
+    rig.until(|_| {
+        sent += client.try_send(&chunk).unwrap();
+        sent > 32 * 1024 * 1024
+    });
 }
 
 #[test]

@@ -100,6 +100,20 @@ fn a_resumed_connection_is_read_on_without_a_new_byte() {
 }
 
 #[test]
+fn resuming_tells_of_what_was_unread_before_though_nothing_followed() {
+    let mut rig = Rig::new();
+    let (mut client, id) = rig.client();
+    client.send(b"one");
+    rig.until_event(Event::Input(id));
+    rig.net.connection(id).unwrap().pause();
+    rig.turn();
+    assert_eq!(rig.count(Event::Input(id)), 1);
+    rig.net.connection(id).unwrap().resume();
+    assert_eq!(rig.turn(), [Event::Input(id)]);
+    assert_eq!(rig.turn(), []);
+}
+
+#[test]
 fn resuming_a_connection_that_was_not_paused_tells_nothing_anew() {
     let mut rig = Rig::new();
     let (mut client, id) = rig.client();

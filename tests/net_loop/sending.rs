@@ -7,7 +7,8 @@ use std::time::Duration;
 /// An hour: longer than any test, so that what it bounds does not happen by it.
 const NEVER: Duration = Duration::from_secs(3600);
 
-/// Sends to a client that does not read, until its queue is full though it was flushed; says how much that took.
+/// Sends to a client that does not read, until its queue is full though it was flushed; says how
+/// much that took.
 fn fill(rig: &mut Rig, id: ConnectionId) -> usize {
     let chunk = pattern(251 * 256);
     let mut sent = 0;
@@ -96,6 +97,13 @@ fn a_queue_that_was_full_before_the_flush_says_so_too() {
     // The server sees this, and stops until it hears of room.
     assert!(rig.net.is_full(id));
     rig.until_event(Event::Drained(id));
+    // Once for each time that it was full.
+    rig.send(id, &[1; 10]);
+    rig.turn();
+    rig.turn();
+    assert_eq!(rig.count(Event::Drained(id)), 1);
+    rig.send(id, &[1; 1001]);
+    rig.until(|rig| rig.count(Event::Drained(id)) == 2);
 }
 
 #[test]

@@ -1,3 +1,5 @@
+//! Does what nobody can read any more go, and in slices?
+
 use super::*;
 use crate::chat::change::{Change, Message};
 use crate::store::{Batch, Found, Query, Range, Scope, SqliteStore, Store};
