@@ -47,13 +47,13 @@ struct Arguments {
     #[arg(long, value_name = "IP:PORT")]
     advertise: Option<SocketAddr>,
     /// Backups in sync before clients are let in; this version serves alone, so only 0
-    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u16).range(..=0))]
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = backups)]
     backups: u16,
     /// Clients at a time
-    #[arg(long, value_name = "N", default_value_t = CLIENTS_MAX_DEFAULT)]
+    #[arg(long, value_name = "N", default_value_t = CLIENTS_MAX_DEFAULT, value_parser = at_least_one)]
     max_clients: usize,
     /// Clients of one address at a time (loopback is exempt)
-    #[arg(long, value_name = "N", default_value_t = CLIENTS_PER_IP_MAX_DEFAULT)]
+    #[arg(long, value_name = "N", default_value_t = CLIENTS_PER_IP_MAX_DEFAULT, value_parser = at_least_one)]
     max_clients_per_ip: usize,
     /// Requests a second for each connection; 0: no limit
     #[arg(long, value_name = "N", default_value_t = 0)]
@@ -100,6 +100,22 @@ impl Arguments {
     }
 }
 
+/// clap's own sentence ("2 is not in 0..=0") would not say what to do instead.
+fn backups(value: &str) -> Result<u16, &'static str> {
+    match value.parse() {
+        Ok(0) => Ok(0),
+        _ => Err("this version serves alone; say 0, or leave it out"),
+    }
+}
+
+/// A server that admits nobody would look like one that hangs.
+fn at_least_one(value: &str) -> Result<usize, &'static str> {
+    match value.parse() {
+        Ok(number) if number > 0 => Ok(number),
+        _ => Err("it is a number from 1"),
+    }
+}
+
 /// What is wrong with addresses that are right each for itself.
 fn mistaken_address(options: &Options) -> Option<&'static str> {
     let service = options.service;
@@ -129,9 +145,15 @@ fn usage(error: &clap::Error) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let rendered = error.to_string();
+    // clap's tips are sentences of their own, and guess at other options.
+    let ends = |line: &&str| {
+        !["Usage:", "For more", "  tip:"]
+            .iter()
+            .any(|end| line.starts_with(end))
+    };
     let what = rendered
         .lines()
-        .take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more"))
+        .take_while(ends)
         .map(str::trim)
         .filter(|line| !line.is_empty())
         .collect::<Vec<_>>()
