@@ -38,7 +38,7 @@ Exit codes: 0 it was acknowledged, 1 it was refused or failed, 2 wrong arguments
 #[derive(Parser)]
 #[command(name = "client", version, after_help = EXAMPLES)]
 struct Arguments {
-    /// The server, or several to be tried in this order; a host without a port means port 5000
+    /// The server, or several: the first that takes the connection; without a port it is port 5000
     #[arg(
         long,
         value_name = "ADDRESS,…",

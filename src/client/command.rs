@@ -92,15 +92,11 @@ pub const USAGE: &[(&str, &str, &str)] = &[
     (
         "HISTORY",
         "[name [limit [id]]]",
-        "the newest messages with somebody (* for all), before that id",
+        "the newest with somebody (*: all), before id",
     ),
     ("LOG", "[id]", "all of your messages, after that id"),
     ("LIST", "[pattern]", "who has an account, and who is online"),
-    (
-        "ACK",
-        "[id]",
-        "call messages read up to that id, or to the last one shown",
-    ),
+    ("ACK", "[id]", "all up to id, or to the last shown, is read"),
     ("WHOAMI", "", "your name"),
     ("STATUS", "", "how the servers are"),
     ("PING", "", "is anybody there"),
@@ -524,6 +520,14 @@ mod tests {
             ErrorCode::BadPassword
         );
         assert_eq!(refused(&format!("LIST {long}")).0, ErrorCode::BadArguments);
+    }
+
+    #[test]
+    fn each_line_of_help_fits_a_terminal() {
+        for (command, arguments, purpose) in USAGE {
+            assert!(command.len() + 1 + arguments.len() <= 32, "{command}");
+            assert!(33 + purpose.len() < 80, "{command}");
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! From a file, from the environment, or from a person at a terminal: the first that there is.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, IsTerminal};
+use std::io::{self, BufRead, BufReader, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -121,13 +121,18 @@ fn ask(prompt: &str) -> Result<String, PasswordError> {
     if interrupted.load(Ordering::Relaxed) {
         return Err(PasswordError::Interrupted);
     }
-    answer.map_err(|_| PasswordError::NobodyToAsk)
+    answer.map_err(|error| {
+        if error.kind() == io::ErrorKind::UnexpectedEof {
+            // Ctrl+D leaves the cursor behind the prompt, and the complaint would follow it there.
+            let _ = writeln!(io::stderr());
+        }
+        PasswordError::NobodyToAsk
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::Write;
 
     fn in_file(content: &[u8]) -> Result<String, PasswordError> {
         let mut file = tempfile::NamedTempFile::new().unwrap();

@@ -82,7 +82,11 @@ fn wrong_arguments_are_usage_errors_and_leave_nothing_behind() {
         ),
         (
             &["127.0.0.1", "5000", "1", "--backups", "2"],
-            &["--backups"],
+            &["--backups", "say 0"],
+        ),
+        (
+            &["127.0.0.1", "5000", "1", "--max-clients", "0"],
+            &["--max-clients", "from 1"],
         ),
         (&["127.0.0.1", "5000", "1", "--backups", "-1"], &["-1"]),
         (
