@@ -71,6 +71,11 @@ pub const CLIENTS_MAX_DEFAULT: usize = 20_000;
 /// Clients of one address at a time (`--max-clients-per-ip`), loopback exempt: beyond, a
 /// connection is closed with `busy`.
 pub const CLIENTS_PER_IP_MAX_DEFAULT: usize = 1000;
+/// Bytes of a connection before login that were read and not consumed: beyond, nothing more is
+/// read from it.
+pub const INPUT_BYTES_MAX_BEFORE_LOGIN: usize = 8 * 1024;
+/// Bytes waiting to be sent on a connection before login: beyond, no request of it is taken up.
+pub const SEND_QUEUE_BYTES_MAX_BEFORE_LOGIN: usize = 16 * 1024;
 /// Bytes waiting to be sent on one connection: beyond, no request of it is taken up, and
 /// deliveries wait in the store.
 pub const SEND_QUEUE_BYTES_MAX: usize = 1024 * 1024;

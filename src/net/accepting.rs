@@ -7,7 +7,7 @@
 //! nothing, and no descriptor has to be won back in a race with the journal and the store.
 
 use super::clock;
-use super::connection::Connection;
+use super::connection::{Bounds, Connection};
 use super::crowd::Place;
 use super::event::Event;
 use super::event_loop::{Alarm, EventLoop};
@@ -81,7 +81,11 @@ impl<T> EventLoop<T> {
             log::debug!("too many clients, {peer} is closed without a word");
             return Ok(());
         };
-        let connection = Connection::new(socket, peer, tag, place);
+        let bounds = Bounds {
+            input_bytes_max: self.config.input_bytes_max,
+            output_bytes_max: self.config.send_queue_bytes_max,
+        };
+        let connection = Connection::new(socket, peer, tag, place, bounds);
         let key = self.registry.insert(Entry::Connection(connection));
         events.push(Event::Opened {
             connection: ConnectionId::new(key),

@@ -139,10 +139,27 @@ pub struct Connection {
     pub(super) deadline: Option<TimerId>,
     /// How many bytes were thrown away; 0 unless it is closing.
     pub(super) discarded_bytes: usize,
+    /// How much it may hold.
+    pub(super) bounds: Bounds,
+}
+
+/// How much a connection may hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// Bytes that were read and not consumed: beyond, nothing more is read.
+    pub input_bytes_max: usize,
+    /// Bytes that wait to be sent: beyond, it is full.
+    pub output_bytes_max: usize,
 }
 
 impl Connection {
-    pub(super) fn new(socket: TcpStream, peer: SocketAddr, tag: ListenerTag, place: Place) -> Self {
+    pub(super) fn new(
+        socket: TcpStream,
+        peer: SocketAddr,
+        tag: ListenerTag,
+        place: Place,
+        bounds: Bounds,
+    ) -> Self {
         Self {
             socket,
             peer,
@@ -162,7 +179,13 @@ impl Connection {
             congested: false,
             deadline: None,
             discarded_bytes: 0,
+            bounds,
         }
+    }
+
+    /// From now on it may hold so much. What it holds beyond stays.
+    pub fn bound(&mut self, bounds: Bounds) {
+        self.bounds = bounds;
     }
 
     /// The other end.
@@ -226,14 +249,24 @@ impl Connection {
         self.check_invariants();
     }
 
-    /// Whether a read may be tried, as long as no more than `input_bytes_max` are unread.
-    pub(super) fn may_read(&self, input_bytes_max: usize) -> bool {
-        self.state.reads() && !self.paused && self.input.len() < input_bytes_max
+    /// Whether a read may be tried.
+    pub(super) fn may_read(&self) -> bool {
+        self.state.reads() && !self.paused && self.input_room() > 0
+    }
+
+    /// How many bytes may still be read before some are consumed.
+    pub(super) fn input_room(&self) -> usize {
+        self.bounds.input_bytes_max.saturating_sub(self.input.len())
+    }
+
+    /// More waits to be sent than should.
+    pub(super) fn is_full(&self) -> bool {
+        self.output.len() > self.bounds.output_bytes_max
     }
 
     /// Whether it belongs on the ready list.
-    pub(super) fn wants_turn(&self, input_bytes_max: usize) -> bool {
-        self.announce || self.readable && self.may_read(input_bytes_max)
+    pub(super) fn wants_turn(&self) -> bool {
+        self.announce || self.readable && self.may_read()
     }
 
     pub(super) fn check_invariants(&self) {

@@ -216,7 +216,7 @@ impl<T> EventLoop<T> {
             return;
         };
         connection.check_invariants();
-        if !connection.listed && connection.wants_turn(self.config.input_bytes_max) {
+        if !connection.listed && connection.wants_turn() {
             connection.listed = true;
             self.ready.push_back(key);
         }

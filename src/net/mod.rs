@@ -33,7 +33,7 @@ mod tests;
 pub mod timers;
 
 pub use config::LoopConfig;
-pub use connection::{CloseReason, Connection};
+pub use connection::{Bounds, CloseReason, Connection};
 pub use crowd::Excess;
 pub use event::{Event, Waker};
 pub use event_loop::EventLoop;

@@ -53,11 +53,10 @@ impl<T> EventLoop<T> {
     /// An error on a connection that is being read shows after its last input. On any other it
     /// would not show before somebody writes, so that is gone now.
     fn take_error(&mut self, key: Key, events: &mut Vec<Event<T>>) {
-        let input_bytes_max = self.config.input_bytes_max;
         let Some(connection) = self.registry.connection(key) else {
             return;
         };
-        if connection.may_read(input_bytes_max) {
+        if connection.may_read() {
             return;
         }
         let error = connection.socket.take_error().ok().flatten();
@@ -67,14 +66,13 @@ impl<T> EventLoop<T> {
 
     /// Gives a connection its turn, and says how much was read.
     pub(super) fn serve_connection(&mut self, key: Key, events: &mut Vec<Event<T>>) -> usize {
-        let input_bytes_max = self.config.input_bytes_max;
         let Some(connection) = self.registry.connection(key) else {
             return 0;
         };
         connection.listed = false;
         let mut has_news = std::mem::take(&mut connection.announce);
-        let taken = if connection.readable && connection.may_read(input_bytes_max) {
-            read(connection, &mut self.scratch, input_bytes_max)
+        let taken = if connection.readable && connection.may_read() {
+            read(connection, &mut self.scratch)
         } else {
             Taken::Nothing
         };
@@ -129,8 +127,8 @@ impl<T> EventLoop<T> {
 }
 
 /// One read, which also notes whether another would give anything.
-fn read(connection: &mut Connection, scratch: &mut [u8], input_bytes_max: usize) -> Taken {
-    let room = scratch.len().min(input_bytes_max - connection.input.len());
+fn read(connection: &mut Connection, scratch: &mut [u8]) -> Taken {
+    let room = scratch.len().min(connection.input_room());
     match connection.socket.read(&mut scratch[..room]) {
         Ok(0) => {
             connection.readable = false;

@@ -31,7 +31,8 @@ impl<T> EventLoop<T> {
     /// Whether more waits to be sent than should. If it still does after a flush, or did before it,
     /// [`Event::Drained`] says when there is room again.
     pub fn is_full(&self, id: ConnectionId) -> bool {
-        self.queued_bytes(id) > self.config.send_queue_bytes_max
+        let connection = self.registry.peek(id.key());
+        connection.is_some_and(|connection| connection.is_full())
     }
 
     /// Whether everything that was appended was taken by the kernel, on every connection.
@@ -91,7 +92,7 @@ impl<T> EventLoop<T> {
         };
         connection.dirty = false;
         if !connection.state().is_closing() {
-            connection.congested |= connection.output.len() > self.config.send_queue_bytes_max;
+            connection.congested |= connection.is_full();
         }
         if connection.writable {
             match connection.output.write_to(&mut connection.socket) {
@@ -112,18 +113,17 @@ impl<T> EventLoop<T> {
     /// Says when a queue that was full has drained, and begins or ends the time that it may be
     /// full.
     fn watch_queue(&mut self, key: Key) {
-        let mark = self.config.send_queue_bytes_max;
         let Some(connection) = self.registry.connection(key) else {
             return;
         };
-        let queued_bytes = connection.output.len();
-        if connection.congested && queued_bytes <= mark / 2 {
+        let half = connection.bounds.output_bytes_max / 2;
+        if connection.congested && connection.output.len() <= half {
             connection.congested = false;
             self.pending.push(Event::Drained(ConnectionId::new(key)));
         }
         match connection.deadline {
-            None if queued_bytes > mark => self.set_deadline(key, self.config.send_queue_full_max),
-            Some(deadline) if queued_bytes <= mark => {
+            None if connection.is_full() => self.set_deadline(key, self.config.send_queue_full_max),
+            Some(deadline) if !connection.is_full() => {
                 connection.deadline = None;
                 self.timers.cancel(deadline);
             }

@@ -265,6 +265,8 @@ impl Server {
             return;
         };
         client.login = Some(login);
+        client.session_ended = false;
+        self.bound(id, super::BOUNDS);
         self.online.entry(login.account).or_default().push(id);
         self.start_feed(id, deliver);
         let (all_read, read_up_to) = self.state.cursors(login.account);
@@ -375,6 +377,9 @@ impl Server {
             let sentence = "your session was ended from elsewhere; log in again";
             self.write_note(id, NoteKind::SessionEnded, sentence);
             self.leave(id);
+            if let Some(client) = self.clients.get_mut(&id) {
+                client.session_ended = true;
+            }
         }
     }
 }

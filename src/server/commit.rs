@@ -183,7 +183,7 @@ impl Server {
         let lagged = self.store_lags;
         self.store_lags = self.store.lag_bytes() > STORE_LAG_BYTES_MAX;
         if lagged && !self.store_lags {
-            for id in std::mem::take(&mut self.stalled) {
+            for id in self.clients.keys().copied().collect::<Vec<_>>() {
                 self.unblock(id);
             }
         }

@@ -39,6 +39,8 @@ pub(super) struct ClientConnection {
     pub step: Option<Box<Step>>,
     /// The store's query that the task waits for.
     pub task_query: Option<QueryTicket>,
+    /// Its session was ended from elsewhere, and it has not logged in again.
+    pub session_ended: bool,
     /// What is delivered.
     pub feed: Feed,
     /// Refusals since the last success; they count before login only.
@@ -215,6 +217,7 @@ impl ClientConnection {
             task: None,
             step: None,
             task_query: None,
+            session_ended: false,
             feed: Feed::none(),
             errors_in_row: 0,
             logged_out_since: now,

@@ -3,15 +3,20 @@
 //! The member address is bound before everything else and kept for ever. A kept port that another
 //! program has is waited for a little, since it may be about to be given back, and then replaced.
 
+use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::start::{MEMBER, StartError, bind};
-use super::{Alarm, Fatal, Options, Server};
+use super::{Alarm, Fatal, Options, Server, StartError};
 use crate::journal::superblock;
-use crate::net::{Listener, clock};
+use crate::net::{Listener, ListenerTag, clock};
 use crate::replica::Input;
 use crate::types::Time;
+
+/// Connections that came in by the service's address.
+pub(super) const SERVICE: ListenerTag = ListenerTag(0);
+/// Connections that came in by the member address.
+pub(super) const MEMBER: ListenerTag = ListenerTag(1);
 
 /// How long a kept port may stay taken.
 const TAKEN_MAX: Duration = Duration::from_secs(2);
@@ -110,6 +115,14 @@ impl Server {
             .handle_input(Input::Moved { address, time }, self.now);
         Ok(())
     }
+}
+
+/// Binds an address; `what` is what somebody has to choose anew if it is taken.
+pub(super) fn bind(address: SocketAddr, what: &'static str) -> Result<Listener, StartError> {
+    Listener::bind(address).map_err(|source| match source.kind() {
+        io::ErrorKind::AddrInUse => StartError::AddressInUse { address, what },
+        _ => StartError::Address { address, source },
+    })
 }
 
 /// The first free port above the service's, on its ip.

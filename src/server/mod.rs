@@ -7,9 +7,13 @@
 //! | file | what happens there |
 //! | --- | --- |
 //! | [`options`](self) | what an operator decides |
-//! | [`start`](self) | the data directory is opened, the addresses are bound, memory is filled |
+//! | [`start`](self) | everything up to the first turn |
+//! | [`slot`](self) | the data directory: chosen, founded or opened |
+//! | [`member`](self) | the server's own address |
 //! | [`connection`](self) | what is known of a client's connection, and what may be under way on it |
-//! | [`requests`](self) | bytes become requests, and requests begin |
+//! | [`input`](self) | bytes become requests |
+//! | [`requests`](self) | requests begin |
+//! | [`answers`](self) | requests end |
 //! | [`accounts`](self) | accounts and logins, from one hand to the next |
 //! | [`history`](self) | answers that may be long |
 //! | [`feed`](self) | deliveries |
@@ -18,26 +22,31 @@
 //! | [`throttle`](self) | who has to wait |
 //! | [`deadlines`](self) | who is too late |
 //! | [`status`](self) | how the server is |
-//! | [`member`](self) | the server's own address |
+//! | [`stop`](self) | everything after the last turn |
+//! | [`error`](self) | what can go wrong for good |
 
 mod accounts;
+mod answers;
 mod commit;
 mod connection;
 mod deadlines;
+mod error;
 mod feed;
 mod history;
+mod input;
 mod member;
 mod options;
 mod passwords;
 mod pattern;
 mod requests;
+mod slot;
 mod start;
 mod status;
 mod stop;
 mod throttle;
 
+pub use error::{Fatal, RunError, StartError};
 pub use options::Options;
-pub use start::StartError;
 
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
@@ -45,13 +54,16 @@ use std::time::Duration;
 
 use crate::chat::State;
 use crate::chat::change::Change;
+use crate::journal::Journal;
 use crate::journal::storage::{DiskStorage, Slot};
-use crate::journal::superblock::{Superblock, SuperblockError};
-use crate::journal::{Journal, JournalError};
-use crate::limits::TURN_WORK_TIME_MAX;
-use crate::net::{ConnectionId, Event, EventLoop, Excess, ListenerId, clock};
+use crate::journal::superblock::Superblock;
+use crate::limits::{
+    INPUT_BYTES_MAX, INPUT_BYTES_MAX_BEFORE_LOGIN, SEND_QUEUE_BYTES_MAX,
+    SEND_QUEUE_BYTES_MAX_BEFORE_LOGIN, TURN_WORK_TIME_MAX,
+};
+use crate::net::{Bounds, ConnectionId, Event, EventLoop, Excess, ListenerId, clock};
 use crate::replica::Replica;
-use crate::store::{StoreAnswer, StoreError, StoreWorker};
+use crate::store::{StoreAnswer, StoreWorker};
 use crate::types::{AccountId, ErrorCode, Name, OpNumber, RequestNumber, Time, Timestamp};
 use crate::wire::message::{Answer, Refusal};
 use connection::{ClientConnection, QueryTicket};
@@ -70,40 +82,6 @@ pub fn run(options: Options) -> Result<(), RunError> {
     while server.turn()? == Flow::Goes {}
     server.leave_in_order()?;
     Ok(())
-}
-
-/// Why a server ended that was not told to.
-#[derive(Debug, thiserror::Error)]
-pub enum RunError {
-    /// It could not start. Nothing was changed.
-    #[error(transparent)]
-    Start(#[from] StartError),
-    /// It could not go on. What was acknowledged is on disk.
-    #[error(transparent)]
-    Fatal(#[from] Fatal),
-}
-
-/// What no server can go on with. None of it is tried again: after a failed sync nobody knows
-/// what is on the disk.
-#[derive(Debug, thiserror::Error)]
-pub enum Fatal {
-    /// The journal failed.
-    #[error(transparent)]
-    Journal(#[from] JournalError),
-    /// The store failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The poll failed.
-    #[error("the event loop failed: {0}")]
-    Loop(std::io::Error),
-    /// An op that was committed cannot be read.
-    #[error(
-        "op {0} was committed and cannot be read: this is a mistake of the program; please report it"
-    )]
-    UnreadableOp(OpNumber),
-    /// The data directory cannot be written any more.
-    #[error(transparent)]
-    Superblock(#[from] SuperblockError),
 }
 
 /// Whether there is another turn.
@@ -149,8 +127,6 @@ struct Server {
     store_answers: VecDeque<StoreAnswer>,
     /// The store is so far behind that no requests are taken up.
     store_lags: bool,
-    /// Connections whose requests wait until the store has caught up.
-    stalled: Vec<ConnectionId>,
     /// Connections whose feed could not ask, since the store's queue was full.
     starved: Vec<ConnectionId>,
     /// Connections with a task that goes on in the next turn.
@@ -261,6 +237,7 @@ impl Server {
     fn opened(&mut self, id: ConnectionId, peer: IpAddr, excess: Option<Excess>) {
         let client = ClientConnection::new(peer, self.now, self.options.max_rate);
         self.clients.insert(id, Box::new(client));
+        self.bound(id, BOUNDS_BEFORE_LOGIN);
         match excess {
             None => self.watch(id),
             Some(excess) => {
@@ -268,6 +245,13 @@ impl Server {
                 self.write_answer(id, RequestNumber(0), &Answer::Refused(&refusal));
                 self.close(id);
             }
+        }
+    }
+
+    /// Lets a connection hold so much.
+    fn bound(&mut self, id: ConnectionId, bounds: Bounds) {
+        if let Some(connection) = self.network.connection(id) {
+            connection.bound(bounds);
         }
     }
 
@@ -348,6 +332,16 @@ impl WorkTime {
         clock::now() < self.until
     }
 }
+
+/// What strangers may make the server hold: little, since there may be many of them.
+const BOUNDS_BEFORE_LOGIN: Bounds = Bounds {
+    input_bytes_max: INPUT_BYTES_MAX_BEFORE_LOGIN,
+    output_bytes_max: SEND_QUEUE_BYTES_MAX_BEFORE_LOGIN,
+};
+const BOUNDS: Bounds = Bounds {
+    input_bytes_max: INPUT_BYTES_MAX,
+    output_bytes_max: SEND_QUEUE_BYTES_MAX,
+};
 
 /// What a timer is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

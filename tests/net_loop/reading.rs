@@ -1,7 +1,7 @@
 //! Budgets, pauses and ends of what comes in.
 
 use crate::rig::{Client, Rig, pattern};
-use lastword::net::{CloseReason, Event, LoopConfig};
+use lastword::net::{Bounds, CloseReason, Event, LoopConfig};
 
 #[test]
 fn bytes_that_come_one_by_one_add_up() {
@@ -173,6 +173,35 @@ fn input_that_nobody_takes_is_bounded() {
         read.len() == sent.len()
     });
     assert!(read == sent);
+}
+
+#[test]
+fn a_connection_may_be_allowed_less_and_then_more() {
+    let mut rig = Rig::new();
+    let (mut client, id) = rig.client();
+    let bounded = |rig: &mut Rig, bytes_max| {
+        let connection = rig.net.connection(id).unwrap();
+        connection.bound(Bounds {
+            input_bytes_max: bytes_max,
+            output_bytes_max: bytes_max,
+        });
+    };
+    bounded(&mut rig, 1000);
+    client.send(&pattern(3000));
+    rig.until(|rig| rig.unread(id).len() == 1000);
+    rig.turn();
+    assert_eq!(rig.unread(id).len(), 1000);
+    rig.send(id, &[1; 1001]);
+    assert!(rig.net.is_full(id));
+    bounded(&mut rig, 2000);
+    assert!(!rig.net.is_full(id));
+    rig.until(|rig| rig.unread(id).len() == 2000);
+    // Less than is unread already: nothing is lost, and nothing more is read.
+    bounded(&mut rig, 500);
+    rig.turn();
+    assert_eq!(rig.unread(id).len(), 2000);
+    bounded(&mut rig, 4000);
+    rig.until(|rig| rig.unread(id).len() == 3000);
 }
 
 #[test]

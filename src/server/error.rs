@@ -1,0 +1,129 @@
+//! Why does a server not start, or end before it was told to? Each sentence says what to do.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use crate::chat::InvalidImage;
+use crate::journal::JournalError;
+use crate::journal::storage::{ClaimError, ExamineError};
+use crate::journal::superblock::SuperblockError;
+use crate::replica::InvalidLog;
+use crate::store::StoreError;
+use crate::types::OpNumber;
+
+/// Why a server ended that was not told to.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// It could not start. Nothing was changed.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// It could not go on. What was acknowledged is on disk.
+    #[error(transparent)]
+    Fatal(#[from] Fatal),
+}
+
+/// What no server can go on with. None of it is tried again: after a failed sync nobody knows
+/// what is on the disk.
+#[derive(Debug, thiserror::Error)]
+pub enum Fatal {
+    /// The journal failed.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The poll failed.
+    #[error("the event loop failed: {0}")]
+    Loop(std::io::Error),
+    /// An op that was committed cannot be read.
+    #[error(
+        "op {0} was committed and cannot be read: this is a mistake of the program; please report it"
+    )]
+    UnreadableOp(OpNumber),
+    /// The data directory cannot be written any more.
+    #[error(transparent)]
+    Superblock(#[from] SuperblockError),
+}
+
+/// Why a server cannot start. Each sentence says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The data directory cannot be looked at.
+    #[error(transparent)]
+    Examine(#[from] ExamineError),
+    /// The slot cannot be had.
+    #[error(transparent)]
+    Claim(#[from] ClaimError),
+    /// The slot that would be taken is empty, and another has data.
+    #[error(
+        "{} holds the data of a server {}; {}",
+        .directory.display(),
+        match .process { Some(process) => format!("that runs as process {process}"), None => "in another slot".into() },
+        match .process { Some(_) => "stop it first, or choose another folder with --data".to_string(), None => format!("start with --slot {slot} to go on with it, or choose another folder with --data") }
+    )]
+    AnotherSlot {
+        /// The data directory.
+        directory: PathBuf,
+        /// The slot that has data.
+        slot: u32,
+        /// The process that has it.
+        process: Option<u32>,
+    },
+    /// An empty folder, and `is_primary` is 0.
+    #[error(
+        "there is no data in {} yet, and a server that is started with 0 founds nothing; start it with 1",
+        .directory.display()
+    )]
+    NothingToJoin {
+        /// The data directory.
+        directory: PathBuf,
+    },
+    /// An address is taken.
+    #[error("{address} is in use by another program; stop that one, or choose another {what}")]
+    AddressInUse {
+        /// Which address.
+        address: SocketAddr,
+        /// What to choose.
+        what: &'static str,
+    },
+    /// No port is left for the member address.
+    #[error(
+        "no port above that of {0} is free for this server's own address; choose one with --member IP:PORT"
+    )]
+    NoMemberPort(SocketAddr),
+    /// An address cannot be listened on.
+    #[error(
+        "cannot listen on {address}: {source}; choose an address and a port that this machine and this user may use"
+    )]
+    Address {
+        /// Which address.
+        address: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The superblock.
+    #[error(transparent)]
+    Superblock(#[from] SuperblockError),
+    /// The journal.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The journal and the store do not belong together.
+    #[error("{reason}; put both back from the same backup: nothing was changed")]
+    Mismatch {
+        /// In which way.
+        reason: String,
+    },
+    /// The store's state contradicts itself.
+    #[error("the store is damaged: {0}; put the folder back from a backup: nothing was changed")]
+    Image(#[from] InvalidImage),
+    /// The log cannot be gone on with.
+    #[error("{0}; nothing was changed")]
+    Log(#[from] InvalidLog),
+    /// The operating system gives no descriptors, threads or random bits.
+    #[error("the system refuses what a server needs: {0}")]
+    System(#[from] io::Error),
+}
