@@ -89,7 +89,7 @@ enum State {
     Greeting,
     /// Both hellos were said.
     Open,
-    /// It is over, for good.
+    /// It is over.
     Ended,
 }
 
@@ -190,6 +190,18 @@ impl Core {
         // A server counts from the lowest open number on, answered or not.
         let span = self.next_number.0 - self.lowest_open().0;
         self.state == State::Open && span < SESSION_OPEN_REQUESTS_MAX
+    }
+
+    /// Makes it ready for another connection, after one that ended with nobody logged in and
+    /// nothing asked: there is nothing to go on with.
+    ///
+    /// # Panics
+    /// If the connection has not ended, or something depended on it: our own mistakes.
+    pub fn renew(&mut self) {
+        assert_eq!(self.state, State::Ended, "only what has ended is renewed");
+        assert!(self.identity.is_none() && self.open.is_empty());
+        self.state = State::Idle;
+        self.received.clear();
     }
 
     /// As whom one is logged in.

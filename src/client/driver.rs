@@ -17,8 +17,8 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
 
 use super::core::Core;
-use super::event::{Input, Output};
-use super::front::{Exit, Front, Wants, Written};
+use super::event::{Ending, Input, Output};
+use super::front::{Exit, Front, Typed, Wants, Written};
 use super::keyboard::{Hidden, Keyboard};
 use crate::limits::READ_BUDGET_BYTES;
 use crate::types::Time;
@@ -68,6 +68,13 @@ struct Driver {
     /// There while what is typed must not be seen.
     hidden: Option<Hidden>,
     link: Link,
+    /// The server has closed a connection on which nothing depended. There is another one when
+    /// something is typed; what is typed then waits for it.
+    resting: Resting,
+    /// What ended the rest, until there is a connection again.
+    typed_first: Option<Typed>,
+    /// Every server there may be, the first one last.
+    servers_known: Vec<SocketAddr>,
     /// Servers that were not tried yet, the next one last.
     servers: Vec<SocketAddr>,
     /// How long each server may take to be connected to.
@@ -80,6 +87,16 @@ struct Driver {
     may_read: bool,
     /// There may be more lines than one turn takes.
     may_type: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Resting {
+    /// There is a connection, or there will be none any more.
+    No,
+    /// There is none until something is typed.
+    UntilTyped,
+    /// One is on its way up again.
+    Redialing,
 }
 
 enum Link {
@@ -113,6 +130,9 @@ impl Driver {
             keyboard: None,
             hidden: None,
             link: Link::None,
+            resting: Resting::No,
+            typed_first: None,
+            servers_known: servers.iter().rev().copied().collect(),
             servers: servers.iter().rev().copied().collect(),
             dial_time_max: connect_time_max / shares,
             outgoing: Vec::new(),
@@ -133,8 +153,17 @@ impl Driver {
         Ok(())
     }
 
-    /// One turn of the loop: hand on what came, write what is to be written, wait for more.
+    /// One turn of the loop.
     fn turn(&mut self, front: &mut impl Front) -> io::Result<Option<Exit>> {
+        let exit = self.work(front)?;
+        if exit.is_none() {
+            self.wait(front)?;
+        }
+        Ok(exit)
+    }
+
+    /// Hands on what came, and writes what is to be written.
+    fn work(&mut self, front: &mut impl Front) -> io::Result<Option<Exit>> {
         if self.may_read {
             self.read(front);
         }
@@ -150,7 +179,6 @@ impl Driver {
             return Ok(Some(self.write_text(front)?.unwrap_or(exit)));
         }
         self.hide_or_show(front);
-        self.wait(front)?;
         Ok(None)
     }
 
@@ -336,10 +364,21 @@ impl Driver {
         while let Some(output) = self.core.poll_output() {
             match output {
                 Output::Send(bytes) => self.outgoing.extend_from_slice(&bytes),
+                Output::Ended { ending, open } => {
+                    self.link = Link::None;
+                    self.may_read = false;
+                    if ending == Ending::Closed && front.may_rest(&self.core) {
+                        self.core.renew();
+                        self.outgoing.clear();
+                        self.resting = Resting::UntilTyped;
+                    } else {
+                        let output = Output::Ended { ending, open };
+                        front.handle_output(output, &mut self.core, now());
+                    }
+                }
                 output => {
-                    if matches!(output, Output::Ended { .. }) {
-                        self.link = Link::None;
-                        self.may_read = false;
+                    if matches!(output, Output::Greeted(_)) {
+                        self.resting = Resting::No;
                     }
                     front.handle_output(output, &mut self.core, now());
                 }
@@ -351,11 +390,21 @@ impl Driver {
         let Some((keyboard, _)) = &mut self.keyboard else {
             return;
         };
+        if self.resting == Resting::UntilTyped {
+            self.typed_first = keyboard.take();
+            self.may_type = self.typed_first.is_some();
+            if self.may_type {
+                self.resting = Resting::Redialing;
+                self.servers = self.servers_known.clone();
+                self.dial_next(front, String::new());
+            }
+            return;
+        }
         for _ in 0..LINES_PER_TURN_MAX {
             if front.exit().is_some() || front.wants(&self.core) == Wants::Nothing {
                 return;
             }
-            let Some(typed) = keyboard.take() else {
+            let Some(typed) = self.typed_first.take().or_else(|| keyboard.take()) else {
                 self.may_type = false;
                 return;
             };
@@ -390,6 +439,10 @@ impl Driver {
 
     /// Hides what is typed while it is a secret.
     fn hide_or_show(&mut self, front: &impl Front) {
+        if self.resting != Resting::No {
+            // What is being typed was asked for before.
+            return;
+        }
         match (front.wants(&self.core), &self.hidden) {
             (Wants::Secret, None) => self.hidden = Hidden::start(),
             (Wants::Line | Wants::Nothing, Some(_)) => self.hidden = None,
@@ -426,7 +479,14 @@ fn now() -> Time {
 
 #[cfg(test)]
 mod tests {
+    use super::super::line::{LineMode, LineOptions};
+    use super::super::scripted::{Server, sent};
+    use super::super::show::{Colours, Conversation};
     use super::*;
+    use crate::types::{SessionId, Timestamp};
+    use crate::wire::message::{Answer, NoteKind, Push};
+    use jiff::tz::TimeZone;
+    use std::net::TcpListener;
     use std::sync::mpsc::{Sender, channel};
 
     /// An input without anything in it, which tells when the thread that read it lets go of it.
@@ -458,5 +518,95 @@ mod tests {
             .poll(&mut driver.events, Some(Duration::ZERO))
             .unwrap();
         assert!(driver.events.iter().any(|event| event.token() == KEYBOARD));
+    }
+
+    /// What somebody types, as it is sent through a channel.
+    struct Typing(std::sync::mpsc::Receiver<&'static [u8]>);
+
+    impl Read for Typing {
+        fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+            let typed = self.0.recv().unwrap_or_default();
+            bytes[..typed.len()].copy_from_slice(typed);
+            Ok(typed.len())
+        }
+    }
+
+    fn at_a_terminal() -> LineMode {
+        let options = LineOptions {
+            has_person: true,
+            has_prompt: false,
+            output_is_read: false,
+            colours: Colours::Off,
+            login: None,
+        };
+        let conversation = Conversation::new(TimeZone::UTC, Colours::Off, Timestamp(1));
+        LineMode::new(options, conversation, Box::new(|| SessionId(1)))
+    }
+
+    /// Takes one connection, says hello and what there is to say, and hears what the client asks,
+    /// if it is to, before it closes.
+    fn serve_once(listener: &TcpListener, says: Server, is_asked: bool) -> String {
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.write_all(&Server::default().hello().0).unwrap();
+        let mut heard = Vec::new();
+        let mut chunk = [0; 1024];
+        loop {
+            let length = stream.read(&mut chunk).unwrap();
+            assert_ne!(length, 0, "the client left without asking");
+            heard.extend_from_slice(&chunk[..length]);
+            if !is_asked || sent(&heard).contains("Ping") {
+                break;
+            }
+        }
+        stream.write_all(&says.0).unwrap();
+        sent(&heard)
+    }
+
+    fn until_resting(driver: &mut Driver, front: &mut LineMode) {
+        loop {
+            assert_eq!(driver.work(front).unwrap(), None);
+            if driver.resting == Resting::UntilTyped {
+                return;
+            }
+            driver.wait(front).unwrap();
+        }
+    }
+
+    #[test]
+    fn who_is_sent_away_for_not_logging_in_is_let_in_again_when_something_is_typed() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = std::thread::spawn(move || {
+            let note = Push::Note {
+                about: NoteKind::Closing,
+                sentence: "nobody logged in; this connection ends",
+            };
+            serve_once(&listener, Server::default().push(note), false);
+            let pong = Server::default().answer(1, Answer::Pong);
+            serve_once(&listener, pong, true)
+        });
+        let core = Core::new("a test", Duration::from_secs(10));
+        let mut driver = Driver::new(core, &[address], Duration::from_secs(10)).unwrap();
+        let (types, typed) = channel();
+        driver
+            .start_keyboard(io::BufReader::new(Typing(typed)))
+            .unwrap();
+        let mut front = at_a_terminal();
+        driver.dial_next(&mut front, String::new());
+        until_resting(&mut driver, &mut front);
+        types.send(b"ping\n").unwrap();
+        while driver.resting == Resting::UntilTyped {
+            assert_eq!(driver.turn(&mut front).unwrap(), None);
+        }
+        until_resting(&mut driver, &mut front);
+        assert!(server.join().unwrap().contains("Ping"));
+        // Nobody is there any more: now it is said.
+        types.send(b"ping\n").unwrap();
+        let exit = loop {
+            if let Some(exit) = driver.turn(&mut front).unwrap() {
+                break exit;
+            }
+        };
+        assert_eq!(exit, Exit::NobodyAnswered);
     }
 }

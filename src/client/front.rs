@@ -33,6 +33,10 @@ pub trait Front {
     fn take_text(&mut self, core: &Core) -> Written;
     /// What may be typed now.
     fn wants(&self, core: &Core) -> Wants;
+    /// Whether nothing depends on the connection now: if the server closes it (servers have no
+    /// patience with those who do not log in), there is a new one when something is typed, and
+    /// the front hears of neither.
+    fn may_rest(&self, core: &Core) -> bool;
     /// How it ends, once it does.
     fn exit(&self) -> Option<Exit>;
 }

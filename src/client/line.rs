@@ -28,7 +28,7 @@ use super::event::Output;
 use super::front::{Exit, Front, Typed, Wants, Written};
 use super::show::{Colours, Conversation};
 use crate::types::{ErrorCode, Name, OpNumber, RequestNumber, SessionId, Time};
-use crate::wire::message::HistoryScope;
+use crate::wire::message::{HistoryScope, NoteKind};
 
 /// How long Ctrl+C waits for the server to end the session.
 pub const LEAVE_TIME_MAX: Duration = Duration::from_millis(500);
@@ -191,6 +191,10 @@ impl Front for LineMode {
             Output::Item { number, item } => self.show_part(number, item, core),
             Output::Answered { number, answer } => self.answered(number, answer, core, now),
             Output::Delivered(message) => self.delivered(&message, core, now),
+            Output::Noted {
+                about: NoteKind::Closing,
+                ..
+            } if self.may_rest(core) => {}
             Output::Noted { about, sentence } => self.noted(about, &sentence),
             Output::Ended { ending, .. } => self.ended(&ending),
         }
@@ -290,6 +294,15 @@ impl Front for LineMode {
         } else {
             Wants::Line
         }
+    }
+
+    fn may_rest(&self, core: &Core) -> bool {
+        self.options.has_person
+            && self.greeted
+            && self.asked.is_empty()
+            && self.held.is_none()
+            && self.leaving.is_none()
+            && core.identity().is_none()
     }
 
     fn exit(&self) -> Option<Exit> {

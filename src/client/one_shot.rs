@@ -207,6 +207,10 @@ impl Front for OneShot {
         Wants::Nothing
     }
 
+    fn may_rest(&self, _: &Core) -> bool {
+        false
+    }
+
     fn exit(&self) -> Option<Exit> {
         self.exit
     }

@@ -223,7 +223,10 @@ impl Server {
                 };
                 self.enter(id, login, None, deliver);
             }
-            _ => self.refuse_task(id, ErrorCode::BadLogin.into()),
+            _ => {
+                let sentence = "this is not the session's newest secret; log in with the password";
+                self.refuse_task(id, Refusal::new(ErrorCode::BadLogin, sentence));
+            }
         }
     }
 

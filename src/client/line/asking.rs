@@ -11,8 +11,8 @@ use crate::wire::message::{Deliver, HistoryScope, Refusal, Request};
 
 impl LineMode {
     pub(super) fn greeted(&mut self, hello: &Hello, core: &mut Core, now: Time) {
-        self.greeted = true;
-        if self.options.has_person {
+        let is_first = !std::mem::replace(&mut self.greeted, true);
+        if self.options.has_person && is_first {
             let software = escape_line(&hello.software);
             let line = match self.options.login {
                 Some(_) => format!("{software} at {}", self.server),
