@@ -133,6 +133,35 @@ pub const LOGIN_WAIT_MAX: Duration = Duration::from_secs(60);
 /// Accounts and addresses of which failures are remembered: beyond, the oldest are forgotten.
 pub const LOGIN_FAILURES_REMEMBERED_MAX: usize = 65_536;
 
+// --- other servers ---
+
+/// Views whose beginnings are remembered. A server that was away for more gets a snapshot, though
+/// the ops that it lacks may still be there.
+pub const VIEWS_REMEMBERED_MAX: usize = 256;
+/// Members of a view: beyond, no further server is admitted. Each of them has to acknowledge
+/// every op.
+pub const MEMBERS_MAX: usize = 9;
+/// Servers that have an id: beyond, no further one joins. A new one takes the place of one whose
+/// address it has.
+pub const SERVERS_MAX: usize = 32;
+/// Promises that bind at a time: beyond, a server promises nothing new before one is released.
+pub const BINDINGS_MAX: usize = 8;
+/// Longest body of a frame between servers.
+pub const PEER_FRAME_BODY_BYTES_MAX: usize = 1024 * 1024;
+/// Bytes of ops in one Prepare: the rest follows in the next (a longer single op goes alone).
+pub const PREPARE_BYTES_MAX: usize = 256 * 1024;
+/// Bytes of a snapshot in one frame.
+pub const SNAPSHOT_PART_BYTES: usize = 256 * 1024;
+/// Bytes of committed ops that are kept in memory for servers that are nearly up to date: others
+/// get them out of the journal.
+pub const LOG_TAIL_BYTES: usize = 1024 * 1024;
+/// Bytes of ops that are on their way to one learner: beyond, it has to acknowledge some first.
+pub const LEARNER_WINDOW_BYTES: usize = 4 * 1024 * 1024;
+/// How far behind a learner may be to be admitted: about what one sync takes.
+pub const LEARNER_LAG_BYTES_MAX: usize = 1024 * 1024;
+/// Bytes of ops that are not committed: beyond, no new requests are taken up.
+pub const UNCOMMITTED_BYTES_MAX: usize = 16 * 1024 * 1024;
+
 // --- journal and store ---
 
 /// Size at which the journal begins a new segment.

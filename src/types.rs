@@ -11,7 +11,10 @@ mod operation;
 mod outcome;
 mod text;
 
-pub use cluster::{Cluster, ClusterId, Incarnation, Lineage, Member, ServerRecord, View};
+pub use cluster::{
+    Binding, Cluster, ClusterId, Incarnation, Lineage, LogPosition, Member, ServerRecord, View,
+    ViewMark, Vote,
+};
 pub use credentials::{InvalidPassword, Password, Secret, SecretHash};
 pub use name::{InvalidName, Name};
 pub use operation::{ChatOp, ClusterOp, Op, Origin, SessionRequest};

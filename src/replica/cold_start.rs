@@ -183,6 +183,6 @@ fn cluster_ops(log: &[Entry]) -> impl Iterator<Item = Result<ClusterOp, InvalidL
         .filter_map(|entry| match decode_op(entry.payload()) {
             Ok(crate::types::Op::Cluster(op)) => Some(Ok(op)),
             Ok(crate::types::Op::Chat(_)) => None,
-            Err(_) => Some(Err(InvalidLog::Unreadable(entry.op))),
+            Err(_) => Some(Err(InvalidLog::Unreadable(entry.op()))),
         })
 }

@@ -24,7 +24,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::types::{Cluster, Incarnation, Lineage, OpNumber, ServerId, Time, Timestamp, View};
-use crate::wire::prepare::Prepare;
+pub use crate::wire::prepare::Entry;
 
 /// A driver's own name for who asked: it comes back with what became of the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -80,24 +80,6 @@ pub enum Output {
     Readable(Ticket),
     /// The request never reached the log: no view is in force in which this server leads.
     NotReady(Ticket),
-}
-
-/// An op with its place in the log.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Entry {
-    /// Its number.
-    pub op: OpNumber,
-    /// The primary's clock when it was proposed.
-    pub time: Timestamp,
-    /// The [`Prepare`] that carries it, encoded: what the journal keeps.
-    pub prepare: Vec<u8>,
-}
-
-impl Entry {
-    /// The op itself, encoded.
-    pub fn payload(&self) -> &[u8] {
-        &self.prepare[Prepare::HEADER_BYTES..]
-    }
 }
 
 /// Where a server stands.
@@ -206,7 +188,7 @@ impl Replica {
             "the uncommitted ops have gaps"
         );
         if let Some((first, _)) = self.uncommitted.front() {
-            assert_eq!(first.op, self.commit.next());
+            assert_eq!(first.op(), self.commit.next());
         }
         assert_eq!(
             self.status == Status::Primary,

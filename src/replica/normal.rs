@@ -53,13 +53,7 @@ impl Replica {
             time,
             payload,
         };
-        let mut bytes = Vec::with_capacity(Prepare::HEADER_BYTES + payload.len());
-        prepare.encode(&mut bytes);
-        let entry = Arc::new(Entry {
-            op: self.head,
-            time,
-            prepare: bytes,
-        });
+        let entry = Arc::new(Entry::new(&prepare));
         self.uncommitted.push_back((Arc::clone(&entry), ticket));
         self.outputs.push_back(Output::Append(entry));
     }
@@ -75,7 +69,7 @@ impl Replica {
                 .uncommitted
                 .pop_front()
                 .expect("what is not committed is here");
-            self.commit = entry.op;
+            self.commit = entry.op();
             time = entry.time;
             self.apply_cluster_op(&entry);
             self.outputs.push_back(Output::Committed { entry, ticket });
@@ -106,11 +100,16 @@ impl Replica {
                     formed: false,
                     servers: Vec::new(),
                     view: self.view.clone(),
+                    views: Vec::new(),
                 });
             }
             (ClusterOp::Join { server, address }, Some(cluster))
             | (ClusterOp::Move { server, address }, Some(cluster)) => {
-                let record = ServerRecord { server, address };
+                let record = ServerRecord {
+                    server,
+                    address,
+                    incarnation: 0,
+                };
                 match cluster.servers.binary_search_by_key(&server, |s| s.server) {
                     Ok(at) => cluster.servers[at] = record,
                     Err(at) => cluster.servers.insert(at, record),

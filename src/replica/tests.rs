@@ -1,5 +1,6 @@
 //! The rules of a view of one, each so that breaking it is noticed.
 
+use crate::wire::prepare::Prepare;
 use proptest::prelude::*;
 
 use super::*;
@@ -94,11 +95,7 @@ impl Driver {
     fn log(&self) -> Vec<Entry> {
         self.appended
             .iter()
-            .map(|entry| Entry {
-                op: entry.op,
-                time: entry.time,
-                prepare: entry.prepare.clone(),
-            })
+            .map(|entry| Entry::decode(entry.prepare.clone()).unwrap())
             .collect()
     }
 }
@@ -169,7 +166,7 @@ fn a_restarted_server_commits_what_it_has_with_its_new_view() {
     driver.request(3);
     assert_eq!(driver.not_ready, [Ticket(3)]);
     driver.sync();
-    let ops: Vec<u64> = driver.committed.iter().map(|(e, _)| e.op.0).collect();
+    let ops: Vec<u64> = driver.committed.iter().map(|(e, _)| e.op().0).collect();
     assert_eq!(ops, (1..=count + 1).collect::<Vec<_>>());
     assert!(driver.replica.serves());
     assert_eq!(driver.replica.view().number.round(), 2);
@@ -184,11 +181,15 @@ fn a_restart_goes_on_from_the_stores_last_op() {
     first.sync();
     let cluster = first.replica.cluster().cloned();
     let applied = OpNumber(4);
-    let log = first.log().into_iter().filter(|e| e.op > applied).collect();
+    let log = first
+        .log()
+        .into_iter()
+        .filter(|e| e.op() > applied)
+        .collect();
     let replica = Replica::restart(identity(2), cluster, applied, log, Timestamp(9)).unwrap();
     let mut driver = Driver::new(replica);
     driver.sync();
-    let ops: Vec<u64> = driver.committed.iter().map(|(e, _)| e.op.0).collect();
+    let ops: Vec<u64> = driver.committed.iter().map(|(e, _)| e.op().0).collect();
     assert_eq!(ops, [5, 6]);
     assert!(driver.replica.serves());
 }
@@ -262,7 +263,7 @@ fn an_entry_carries_its_op_as_it_was_asked_for() {
     let entry = driver.appended.last().unwrap();
     assert_eq!(entry.payload(), chat_op("hello"));
     let prepare = Prepare::decode(&entry.prepare).unwrap();
-    assert_eq!((prepare.op, prepare.time), (entry.op, Timestamp(5)));
+    assert_eq!((prepare.op, prepare.time), (entry.op(), Timestamp(5)));
     assert_eq!(prepare.view, driver.replica.view().number);
     assert!(matches!(
         decode_op(prepare.payload),
@@ -286,13 +287,13 @@ proptest! {
             } else {
                 let op = OpNumber((driver.replica.persisted.0 + n).min(driver.replica.head.0));
                 driver.input(Input::Persisted { op });
-                prop_assert!(driver.committed.last().unwrap().0.op <= op.max(OpNumber(4)));
+                prop_assert!(driver.committed.last().unwrap().0.op() <= op.max(OpNumber(4)));
             }
         }
         driver.sync();
         let answered: Vec<Ticket> = driver.committed.iter().filter_map(|c| c.1).collect();
         prop_assert_eq!(answered, asked);
-        let ops: Vec<u64> = driver.committed.iter().map(|(e, _)| e.op.0).collect();
+        let ops: Vec<u64> = driver.committed.iter().map(|(e, _)| e.op().0).collect();
         prop_assert_eq!(ops, (1..=driver.replica.head.0).collect::<Vec<_>>());
     }
 }

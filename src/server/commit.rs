@@ -45,7 +45,7 @@ impl Server {
 
     fn carry_out(&mut self, output: Output) -> Result<(), Fatal> {
         match output {
-            Output::Append(entry) => self.journal.append(entry.op, &entry.prepare),
+            Output::Append(entry) => self.journal.append(entry.op(), &entry.prepare),
             Output::Committed { entry, ticket } => {
                 self.apply(&entry, ticket.map(connection_of))?;
             }
@@ -64,8 +64,8 @@ impl Server {
 
     /// Applies a committed op, answers who asked for it, and delivers what it sent.
     fn apply(&mut self, entry: &Entry, asker: Option<ConnectionId>) -> Result<(), Fatal> {
-        let op = decode_op(entry.payload()).map_err(|_| Fatal::UnreadableOp(entry.op))?;
-        self.applied = entry.op;
+        let op = decode_op(entry.payload()).map_err(|_| Fatal::UnreadableOp(entry.op()))?;
+        self.applied = entry.op();
         let op = match op {
             Op::Cluster(_) => {
                 self.cluster_changed = true;
@@ -74,7 +74,7 @@ impl Server {
             Op::Chat(op) => op,
         };
         let mut effects = Effects::default();
-        let outcome = self.state.apply(entry.op, entry.time, &op, &mut effects);
+        let outcome = self.state.apply(entry.op(), entry.time, &op, &mut effects);
         // Before anything else: an answer may ask the store something, which hands over all that
         // was applied. What it did not hand over of this op a restart would not know.
         self.changes.append(&mut effects.changes);

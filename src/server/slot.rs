@@ -14,7 +14,6 @@ use crate::journal::{Journal, Recovery};
 use crate::replica::{Entry, InvalidLog};
 use crate::store::{SqliteStore, Store};
 use crate::types::{ClusterId, Incarnation, Lineage, OpNumber, ServerId};
-use crate::wire::prepare::Prepare;
 
 /// The journal's folder in a slot.
 const JOURNAL: &str = "journal";
@@ -223,15 +222,11 @@ fn read_log(
     let mut log = Vec::new();
     let mut unreadable = None;
     journal.read(applied, &mut |op, bytes| {
-        let Ok(prepare) = Prepare::decode(bytes) else {
+        let Ok(entry) = Entry::decode(bytes.to_vec()) else {
             unreadable = Some(op);
             return ControlFlow::Break(());
         };
-        log.push(Entry {
-            op,
-            time: prepare.time,
-            prepare: bytes.to_vec(),
-        });
+        log.push(entry);
         ControlFlow::Continue(())
     })?;
     match unreadable {

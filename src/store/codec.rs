@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use super::problem::Problem;
 use crate::types::{
     AccountId, Cluster, ClusterId, ErrorCode, Incarnation, Lineage, Member, OpNumber, Outcome,
-    RequestNumber, SecretHash, ServerId, ServerRecord, SessionId, View, ViewNumber,
+    RequestNumber, SecretHash, ServerId, ServerRecord, SessionId, View, ViewMark, ViewNumber,
 };
 
 /// A number as SQL's integer. What is beyond it lies behind every op that there can be.
@@ -134,6 +134,14 @@ pub(super) fn cluster_bytes(cluster: &Cluster) -> Vec<u8> {
         bytes.extend_from_slice(address.as_bytes());
     }
     put_view(&mut bytes, &cluster.view);
+    for server in &cluster.servers {
+        put_varint(&mut bytes, server.incarnation);
+    }
+    put_varint(&mut bytes, cluster.views.len() as u64);
+    for mark in &cluster.views {
+        put_varint(&mut bytes, mark.number.0);
+        put_varint(&mut bytes, mark.op.0);
+    }
     bytes
 }
 
@@ -148,9 +156,23 @@ pub(super) fn cluster(bytes: &[u8]) -> Result<Cluster, Problem> {
         servers.push(ServerRecord {
             server: ServerId(reader.small()?),
             address: reader.address()?,
+            incarnation: 0,
         });
     }
     let view = reader.view()?;
+    let mut views = Vec::new();
+    // Version 0.1 ended here: it had one server, and views that nobody had to compare.
+    if !reader.0.is_empty() {
+        for server in &mut servers {
+            server.incarnation = reader.varint()?;
+        }
+        for _ in 0..reader.varint()? {
+            views.push(ViewMark {
+                number: ViewNumber(reader.varint()?),
+                op: OpNumber(reader.varint()?),
+            });
+        }
+    }
     reader.end()?;
     Ok(Cluster {
         id,
@@ -158,6 +180,7 @@ pub(super) fn cluster(bytes: &[u8]) -> Result<Cluster, Problem> {
         formed,
         servers,
         view,
+        views,
     })
 }
 

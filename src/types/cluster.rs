@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 
-use super::{ServerId, ViewNumber};
+use super::{OpNumber, ServerId, ViewNumber};
 
 /// Which cluster: 128 bits drawn at its founding.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
@@ -36,7 +36,7 @@ pub struct Incarnation {
 }
 
 /// A process that belongs to a view.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Member {
     /// The server.
     pub server: ServerId,
@@ -57,6 +57,59 @@ pub struct View {
     pub members: Vec<Member>,
 }
 
+impl View {
+    /// The process of `server` that is a member, if one is.
+    pub fn member(&self, server: ServerId) -> Option<Member> {
+        self.members.iter().copied().find(|m| m.server == server)
+    }
+
+    /// Whether this very process is a member.
+    pub fn contains(&self, member: Member) -> bool {
+        self.members.contains(&member)
+    }
+}
+
+/// Where an op stands, and in which view it was proposed. No two different ops have the same
+/// position, and logs that agree on one agree on everything before it. Ordered as logs are: the
+/// view decides first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LogPosition {
+    /// The view that the op was proposed in.
+    pub view: ViewNumber,
+    /// The op.
+    pub op: OpNumber,
+}
+
+/// Where a view begins in the log: its View op.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ViewMark {
+    /// The view's number.
+    pub number: ViewNumber,
+    /// Its View op.
+    pub op: OpNumber,
+}
+
+/// A promise that may still bind its giver: whoever gave it stands for no other view, and votes
+/// for nobody, outside of these members.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Binding {
+    /// The number that was promised.
+    pub number: ViewNumber,
+    /// The members of the view that was proposed.
+    pub members: Vec<Member>,
+}
+
+/// What a server has bound itself to. It is on disk before it is used or told.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Vote {
+    /// The highest view number that was promised, to another candidate or to itself.
+    pub promised: ViewNumber,
+    /// Promises to other candidates that were not released, in the order of their numbers.
+    pub bindings: Vec<Binding>,
+    /// The newest View op that is known to be on the disks of all its members; 0 if none is.
+    pub in_force: OpNumber,
+}
+
 /// A server that has an id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ServerRecord {
@@ -64,6 +117,9 @@ pub struct ServerRecord {
     pub server: ServerId,
     /// Where the others reach it.
     pub address: SocketAddr,
+    /// The highest incarnation counter of it that was a member of a view; 0 if none was. Only a
+    /// higher one is admitted again.
+    pub incarnation: u64,
 }
 
 /// What the log's ops about the cluster have made so far: a part of the replicated state.
@@ -79,4 +135,8 @@ pub struct Cluster {
     pub servers: Vec<ServerRecord>,
     /// The newest view.
     pub view: View,
+    /// The newest views, `view` the last of them, at most
+    /// [`VIEWS_REMEMBERED_MAX`](crate::limits::VIEWS_REMEMBERED_MAX): by them two servers find out
+    /// how far their logs are the same.
+    pub views: Vec<ViewMark>,
 }

@@ -8,7 +8,8 @@
 //! 2. [`decoded`]: what a decoder makes of the bytes that have come so far
 //! 3. [`text`]: lines, for people with netcat and for shell scripts
 //! 4. [`frame`]: binary frames, for programs; [`hello`], [`request`] and [`reply`] are their bodies
-//! 5. [`operation`] and [`prepare`]: what goes to other servers and into the journal
+//! 5. [`operation`] and [`prepare`]: what goes to other servers and into the journal; [`peer`]:
+//!    what else servers say to each other
 //! 6. [`fields`]: the numbers and strings that all bodies are made of
 //!
 //! Nothing here reads a socket or keeps bytes. Decoders are total: any bytes give a message, a
@@ -21,6 +22,7 @@ pub mod frame;
 pub mod hello;
 pub mod message;
 pub mod operation;
+pub mod peer;
 pub mod prepare;
 pub mod reply;
 pub mod request;

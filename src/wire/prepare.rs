@@ -3,7 +3,7 @@
 use byteorder::{BigEndian, ByteOrder};
 
 use crate::limits::OP_BYTES_MAX;
-use crate::types::{OpNumber, Timestamp, ViewNumber};
+use crate::types::{LogPosition, OpNumber, Timestamp, ViewNumber};
 
 use super::fields::put_u64;
 
@@ -26,6 +26,56 @@ pub struct Prepare<'a> {
     pub payload: &'a [u8],
 }
 
+/// An op with its place in the log, encoded once: what goes to the backups is what the journals
+/// keep.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Where it stands, and in which view it was proposed.
+    pub position: LogPosition,
+    /// The primary's clock when it was proposed.
+    pub time: Timestamp,
+    /// The [`Prepare`] that carries it, encoded.
+    pub prepare: Vec<u8>,
+}
+
+impl Entry {
+    /// Encodes an op.
+    pub fn new(prepare: &Prepare<'_>) -> Self {
+        let mut bytes = Vec::with_capacity(HEADER_BYTES + prepare.payload.len());
+        prepare.encode(&mut bytes);
+        Self {
+            position: prepare.position(),
+            time: prepare.time,
+            prepare: bytes,
+        }
+    }
+
+    /// Takes in an op that is encoded already, as a journal keeps it.
+    pub fn decode(bytes: Vec<u8>) -> Result<Self, InvalidPrepare> {
+        let prepare = Prepare::decode(&bytes)?;
+        Ok(Self {
+            position: prepare.position(),
+            time: prepare.time,
+            prepare: bytes,
+        })
+    }
+
+    /// Its number.
+    pub fn op(&self) -> OpNumber {
+        self.position.op
+    }
+
+    /// The op itself, encoded.
+    pub fn payload(&self) -> &[u8] {
+        &self.prepare[HEADER_BYTES..]
+    }
+
+    /// About what it occupies in memory, on the wire and in a journal.
+    pub fn bytes(&self) -> usize {
+        self.prepare.len()
+    }
+}
+
 /// Why bytes are no op on its way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidPrepare {
@@ -43,6 +93,14 @@ pub enum InvalidPrepare {
 impl<'a> Prepare<'a> {
     /// Bytes before the payload: view, op, commit and time.
     pub const HEADER_BYTES: usize = HEADER_BYTES;
+
+    /// Where it stands.
+    pub fn position(&self) -> LogPosition {
+        LogPosition {
+            view: self.view,
+            op: self.op,
+        }
+    }
 
     /// Writes it: the header, then the payload.
     pub fn encode(&self, out: &mut Vec<u8>) {

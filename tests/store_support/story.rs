@@ -5,7 +5,7 @@ use lastword::store::Batch;
 use lastword::types::{
     AccountId, Cluster, ClusterId, ConversationId, ErrorCode, Incarnation, Lineage, Member, Name,
     OpNumber, Outcome, RequestNumber, SecretHash, ServerId, ServerRecord, SessionId, Timestamp,
-    View, ViewNumber,
+    View, ViewMark, ViewNumber,
 };
 use proptest::prelude::*;
 
@@ -259,10 +259,12 @@ fn cluster(seed: u8) -> Cluster {
             ServerRecord {
                 server,
                 address: ([127, 0, 0, 1], 5000).into(),
+                incarnation: seed.into(),
             },
             ServerRecord {
                 server: ServerId(u16::MAX),
                 address: "[2001:db8::1]:65535".parse().unwrap(),
+                incarnation: u64::MAX,
             },
         ],
         view: View {
@@ -277,5 +279,9 @@ fn cluster(seed: u8) -> Cluster {
                 incarnation,
             }],
         },
+        views: vec![ViewMark {
+            number: ViewNumber::new(seed.into(), server),
+            op: OpNumber(seed.into()),
+        }],
     }
 }

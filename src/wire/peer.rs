@@ -1,0 +1,216 @@
+//! What do servers say to each other?
+//!
+//! Each message is a frame of its own, and nothing waits for anything else: heartbeats, ops on
+//! their way and acknowledgements share a link in both directions. Which message has to come when
+//! is the business of [`crate::replica`]; here stands what is in it.
+
+use std::sync::Arc;
+
+use crate::types::{
+    Lineage, LogPosition, Member, OpNumber, ServerId, ServerRecord, Time, View, ViewMark,
+    ViewNumber,
+};
+
+use super::prepare::Entry;
+
+/// A message between servers. Whoever receives it knows from the link's hello who has sent it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PeerMessage {
+    /// Every heartbeat interval, to everybody: how I am.
+    Ping(Ping),
+    /// A Ping came, and its sender is not left out of what I have promised.
+    Pong {
+        /// What the Ping said.
+        sent_at: Time,
+    },
+    /// Ops, in the order of their numbers.
+    Prepare(Prepares),
+    /// My journal has synced everything up to an op.
+    PrepareOk {
+        /// The view in which it was prepared.
+        view: ViewNumber,
+        /// The op.
+        op: OpNumber,
+    },
+    /// I want to lead a view.
+    Propose(Proposal),
+    /// I have promised a proposal, durably.
+    Promise {
+        /// The proposal.
+        number: ViewNumber,
+        /// Who has promised.
+        voter: Member,
+    },
+    /// I have heard somebody whom a proposal calls silent or dead.
+    Veto {
+        /// The proposal.
+        number: ViewNumber,
+        /// Who objects.
+        voter: Member,
+        /// Who was heard.
+        alive: ServerId,
+    },
+    /// A proposal or a view comes too late: something higher was promised, or is known.
+    Overruled {
+        /// What comes too late.
+        number: ViewNumber,
+        /// Who says so.
+        voter: Member,
+        /// The highest number that it has promised.
+        promised: ViewNumber,
+    },
+    /// I lead a view, or am about to.
+    Lead(Lead),
+    /// How my log is, for who leads: the answer to Lead.
+    LogState(LogState),
+    /// The views that I stand in. At the beginning of a link and whenever they change.
+    Standing(Standing),
+    /// You have an id now. Keep it, and dial again with it.
+    Welcome {
+        /// The id.
+        server: ServerId,
+        /// The lineage that the cluster follows.
+        lineage: Lineage,
+    },
+    /// I am about to end: go on without me.
+    Leave,
+    /// A part of a snapshot.
+    Snapshot(SnapshotPart),
+    /// So many bytes of a snapshot are on disk.
+    SnapshotOk {
+        /// The op that the snapshot holds everything up to.
+        applied: OpNumber,
+        /// How many bytes of it.
+        bytes: u64,
+    },
+}
+
+/// How a server is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ping {
+    /// The sender's clock; it means nothing to anybody else, and comes back in the Pong.
+    pub sent_at: Time,
+    /// What it says of itself.
+    pub report: Report,
+    /// Servers that it is fresh with.
+    pub fresh: Vec<ServerId>,
+    /// What it last heard others say of themselves: a report may concern somebody whom they cannot
+    /// reach.
+    pub rumours: Vec<Rumour>,
+}
+
+/// What a server says of itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// The highest view number that it has promised.
+    pub promised: ViewNumber,
+    /// The newest view of which it has the View op on disk.
+    pub newest: ViewNumber,
+    /// It is a member of that view.
+    pub intact: bool,
+    /// It leads that view, and all its members have it.
+    pub leads: bool,
+    /// The last op that is on its disk.
+    pub last: LogPosition,
+    /// The highest op that it knows to be committed.
+    pub commit: OpNumber,
+}
+
+/// What a third server was heard to say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rumour {
+    /// Whose report it was.
+    pub member: Member,
+    /// The highest view number that it had promised.
+    pub promised: ViewNumber,
+    /// The newest view of which it had the View op.
+    pub newest: ViewNumber,
+}
+
+/// Ops that follow a position.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Prepares {
+    /// The view of the primary that sends it. (An op's own view is the one that it was proposed
+    /// in first.)
+    pub view: ViewNumber,
+    /// What has to stand in the log before the first of them.
+    pub after: LogPosition,
+    /// The primary's commit number.
+    pub commit: OpNumber,
+    /// The ops, without gaps; perhaps none.
+    pub entries: Vec<Arc<Entry>>,
+}
+
+/// A view that somebody wants to lead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proposal {
+    /// Its number; it says who the candidate is.
+    pub number: ViewNumber,
+    /// The lineage that it belongs to.
+    pub lineage: Lineage,
+    /// The candidate's process.
+    pub candidate: Member,
+    /// The members of the view, in the order of their ids.
+    pub members: Vec<Member>,
+    /// The views in whose terms it needs a quorum, oldest first; the last is the candidate's
+    /// newest view.
+    pub standing: Vec<View>,
+    /// The members of those that the candidate counts as silent.
+    pub silent: Vec<Member>,
+    /// The members of those that the candidate counts as dead.
+    pub dead: Vec<Member>,
+    /// The members of those that have promised it already.
+    pub promised: Vec<Member>,
+    /// The members of those that the candidate has no link to: whoever has one forwards it.
+    pub unreached: Vec<ServerId>,
+    /// Everything was down: the rules of a cold start count.
+    pub cold: bool,
+    /// The candidate's last op.
+    pub last: LogPosition,
+}
+
+/// Who leads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lead {
+    /// The view; the sender is its primary.
+    pub view: View,
+    /// All its members have it.
+    pub in_force: bool,
+    /// Every server that has an id, with its address.
+    pub servers: Vec<ServerRecord>,
+}
+
+/// How a server's log is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogState {
+    /// The view that it follows.
+    pub view: ViewNumber,
+    /// Its last op that is on disk.
+    pub last: LogPosition,
+    /// The highest op that it has applied: what it cannot take back.
+    pub applied: OpNumber,
+    /// Where the newest views begin in its log, oldest first.
+    pub views: Vec<ViewMark>,
+}
+
+/// The views that a server stands in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// The newest view that it knows to be in force, and all later ones in its log, oldest first.
+    pub views: Vec<View>,
+    /// As in a Ping.
+    pub report: Report,
+}
+
+/// A part of a snapshot, which is the file of a store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SnapshotPart {
+    /// The op that the snapshot holds everything up to, with its view.
+    pub last: LogPosition,
+    /// The length of the whole in bytes.
+    pub length: u64,
+    /// Where this part begins.
+    pub offset: u64,
+    /// The part.
+    pub bytes: Vec<u8>,
+}
