@@ -44,7 +44,10 @@ impl Server {
             "server {} {} view {} commit {} member {} service {service}",
             me.server,
             if serves { "primary" } else { "waiting" },
-            self.replica.view().number.round(),
+            self.replica
+                .view()
+                .map_or(crate::types::ViewNumber(0), |v| v.number)
+                .round(),
             self.replica.commit(),
             me.address,
         )];
@@ -80,7 +83,9 @@ impl Server {
             cluster: me.cluster,
             server: me.server,
             view: if self.replica.serves() {
-                self.replica.view().number
+                self.replica
+                    .view()
+                    .map_or(crate::types::ViewNumber(0), |v| v.number)
             } else {
                 ViewNumber(0)
             },
