@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use crate::replica::{Config, Entry, Identity, Input, LinkId, Output, Replica, Start, Ticket};
 use crate::types::{
-    Cluster, ClusterId, Incarnation, Lineage, LogPosition, OpNumber, ServerId, Time, Timestamp,
-    Vote,
+    AccountId, ChatOp, Cluster, ClusterId, Incarnation, Lineage, LogPosition, Op, OpNumber, Origin,
+    ServerId, Time, Timestamp, Vote,
 };
-use crate::wire::operation::is_cluster_op;
+use crate::wire::operation::{decode_op, encode_op};
 use crate::wire::peer::PeerMessage;
 
 pub struct Rig {
@@ -252,7 +252,16 @@ impl Rig {
 
     /// A client's op, with a number for what it says.
     pub fn send(&mut self, server: u16, value: u64) {
-        let payload = [vec![0xff, 0xff], value.to_be_bytes().to_vec()].concat();
+        let mut payload = Vec::new();
+        let op = ChatOp::Acknowledge {
+            origin: Origin {
+                account: AccountId(1),
+                request: None,
+            },
+            conversation: None,
+            up_to: OpNumber(value),
+        };
+        encode_op(&mut payload, &Op::Chat(op));
         self.input(
             server,
             Input::Request {
@@ -422,8 +431,9 @@ impl Rig {
                 self.post(other, Mail::Snapshot(link, cluster, last, applied));
             }
             Output::Committed { entry, ticket } => {
-                if !is_cluster_op(entry.payload()) {
-                    let value = u64::from_be_bytes(entry.payload()[2..10].try_into().unwrap());
+                if let Ok(Op::Chat(ChatOp::Acknowledge { up_to, .. })) = decode_op(entry.payload())
+                {
+                    let value = up_to.0;
                     node.applied.push(value);
                     if ticket.is_some() {
                         self.acknowledged.push(value);
