@@ -31,7 +31,7 @@ pub mod request;
 pub mod text;
 
 pub use decoded::Decoded;
-pub use hello::{Hello, Role};
+pub use hello::{Hello, LinkHello, Role};
 pub use reply::FromServer;
 pub use request::FromClient;
 pub use text::TextDecoder;

@@ -2,6 +2,7 @@
 //! divided into reads, and bytes that nobody meant never panic.
 
 mod generated;
+mod generated_cluster;
 mod generated_ops;
 
 use generated::*;
