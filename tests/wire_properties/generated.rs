@@ -338,6 +338,7 @@ pub fn junk_frames() -> impl Strategy<Value = Vec<u8>> {
         0x0201..=0x0210u16,
         0x0301..=0x0304u16,
         0x0401..=0x0403u16,
+        0x1001..=0x1012u16,
         any::<u16>(),
     ];
     (
