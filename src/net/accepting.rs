@@ -7,7 +7,7 @@
 //! nothing, and no descriptor has to be won back in a race with the journal and the store.
 
 use super::clock;
-use super::connection::{Bounds, Connection};
+use super::connection::{Bounds, Connection, Origin};
 use super::crowd::Place;
 use super::event::Event;
 use super::event_loop::{Alarm, EventLoop};
@@ -85,14 +85,14 @@ impl<T> EventLoop<T> {
             input_bytes_max: self.config.input_bytes_max,
             output_bytes_max: self.config.send_queue_bytes_max,
         };
-        let connection = Connection::new(socket, peer, tag, place, bounds);
+        let connection = Connection::new(socket, peer, Origin::Accepted(tag, place), bounds);
         let key = self.registry.insert(Entry::Connection(connection));
         events.push(Event::Opened {
             connection: ConnectionId::new(key),
             listener: tag,
             peer,
             excess: match place {
-                Place::Within => None,
+                Place::Within | Place::Apart => None,
                 Place::Beyond(excess) => Some(excess),
             },
         });

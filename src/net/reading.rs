@@ -37,6 +37,9 @@ impl<T> EventLoop<T> {
         let Some(connection) = self.registry.connection(key) else {
             return;
         };
+        if connection.state() == State::Connecting {
+            return self.take_outcome(key, event, events);
+        }
         let hung_up = event.is_read_closed() || event.is_error();
         connection.hung_up |= hung_up;
         connection.readable |= hung_up || event.is_readable();
@@ -119,8 +122,8 @@ impl<T> EventLoop<T> {
             }
             State::Closing => connection.become_state(State::ClosingInputEnded),
             State::Lingering => self.free(key),
-            State::InputEnded | State::ClosingInputEnded => {
-                unreachable!("nothing is read after the end")
+            State::Connecting | State::InputEnded | State::ClosingInputEnded => {
+                unreachable!("nothing is read before the beginning and after the end")
             }
         }
     }

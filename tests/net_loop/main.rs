@@ -5,6 +5,7 @@
 
 mod accepting;
 mod closing;
+mod connecting;
 mod reading;
 mod rig;
 mod sending;
