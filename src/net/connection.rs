@@ -23,6 +23,7 @@ use super::listener::ListenerTag;
 use super::send_queue::SendQueue;
 use super::timers::TimerId;
 use mio::net::TcpStream;
+use rustix::io::Errno;
 use std::net::SocketAddr;
 use std::{fmt, io};
 
@@ -74,22 +75,25 @@ impl State {
 /// Why a connection is gone that nobody here has closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CloseReason {
-    /// The peer is gone, or has cut the connection: what was sent last may not have arrived.
+    /// The peer has said so, by a reset: its process is gone, or has cut the connection. What was
+    /// sent last may not have arrived. (It is evidence against a server, as [`Event::InputEnded`]
+    /// is; no other reason is.)
+    ///
+    /// [`Event::InputEnded`]: super::Event::InputEnded
     Reset,
     /// The peer has not read for so long that its send queue stayed full beyond the limit.
     TooSlow,
-    /// The system says that it cannot go on (the peer's machine has vanished, …).
+    /// The system says that it cannot go on: the peer's machine is silent, or cannot be reached.
+    /// Nobody knows about the peer itself.
     Failed(io::ErrorKind),
 }
 
 impl CloseReason {
     pub(super) fn of(error: &io::Error) -> Self {
-        match error.kind() {
-            io::ErrorKind::ConnectionReset
-            | io::ErrorKind::ConnectionAborted
-            | io::ErrorKind::NotConnected
-            | io::ErrorKind::BrokenPipe => Self::Reset,
-            kind => Self::Failed(kind),
+        match Errno::from_io_error(error) {
+            // A socket that timed out says so before it says EPIPE, and is freed when it does.
+            Some(Errno::CONNRESET | Errno::PIPE) => Self::Reset,
+            _ => Self::Failed(error.kind()),
         }
     }
 }
@@ -317,6 +321,32 @@ mod tests {
             size_of::<Connection>() <= 256,
             "{}",
             size_of::<Connection>()
+        );
+    }
+
+    #[test]
+    fn only_a_reset_is_a_reset() {
+        for errno in [Errno::CONNRESET, Errno::PIPE] {
+            assert_eq!(CloseReason::of(&errno.into()), CloseReason::Reset);
+        }
+        for errno in [
+            Errno::TIMEDOUT,
+            Errno::HOSTUNREACH,
+            Errno::NETUNREACH,
+            Errno::NETDOWN,
+            Errno::CONNREFUSED,
+            Errno::CONNABORTED,
+            Errno::NOTCONN,
+            Errno::NOBUFS,
+        ] {
+            let error = io::Error::from(errno);
+            assert_eq!(CloseReason::of(&error), CloseReason::Failed(error.kind()));
+        }
+        // An error that is nobody's errno cannot have come from the peer.
+        let made_up = io::Error::from(io::ErrorKind::ConnectionReset);
+        assert_eq!(
+            CloseReason::of(&made_up),
+            CloseReason::Failed(io::ErrorKind::ConnectionReset)
         );
     }
 

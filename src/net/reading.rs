@@ -62,8 +62,11 @@ impl<T> EventLoop<T> {
         if connection.may_read() {
             return;
         }
-        let error = connection.socket.take_error().ok().flatten();
-        let reason = error.map_or(CloseReason::Reset, |error| CloseReason::of(&error));
+        let reason = match connection.socket.take_error() {
+            Ok(Some(error)) | Err(error) => CloseReason::of(&error),
+            // An error that is nowhere to be found is no word of the peer's.
+            Ok(None) => CloseReason::Failed(io::ErrorKind::Other),
+        };
         self.break_off(key, reason, events);
     }
 

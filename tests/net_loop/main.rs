@@ -6,6 +6,7 @@
 mod accepting;
 mod closing;
 mod connecting;
+mod links;
 mod reading;
 mod rig;
 mod sending;
