@@ -29,6 +29,16 @@ pub(super) struct Accepting {
 }
 
 impl<T> EventLoop<T> {
+    /// The connection has turned out to be another server's link, and no client. From now on no cap
+    /// concerns it, and its place is free for a client; it makes no difference whether it came in
+    /// within the caps or beyond one. Its bounds stay as they are, see [`Connection::bound`].
+    pub fn mark_as_link(&mut self, id: ConnectionId) {
+        if let Some(connection) = self.registry.connection(id.key()) {
+            let place = std::mem::replace(&mut connection.place, Place::Apart);
+            self.crowd.leave(connection.peer().ip(), place);
+        }
+    }
+
     /// Gives a listener its turn.
     pub(super) fn accept(&mut self, key: Key, events: &mut Vec<Event<T>>) {
         if let Some(listening) = self.registry.listening(key) {

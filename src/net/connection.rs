@@ -217,6 +217,14 @@ impl Connection {
         self.socket.local_addr()
     }
 
+    /// Whether the peer is a process of this host, as far as addresses tell: it comes from
+    /// loopback, or from the very ip that it has connected to.
+    pub fn is_from_this_host(&self) -> bool {
+        let peer = self.peer.ip().to_canonical();
+        let local = || self.local().map(|local| local.ip().to_canonical());
+        peer.is_loopback() || local().is_ok_and(|local| local == peer)
+    }
+
     /// The listener where it came in; none if it goes out.
     pub fn listener(&self) -> Option<ListenerTag> {
         self.listener

@@ -73,6 +73,7 @@ fn what_was_queued_before_is_sent_as_soon_as_it_is_there() {
     assert_eq!(connection.peer(), address);
     assert_eq!(connection.local().unwrap(), from);
     assert_eq!(connection.listener(), None);
+    assert!(connection.is_from_this_host());
 }
 
 #[test]

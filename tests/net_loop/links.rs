@@ -1,7 +1,7 @@
 //! What a link to another server is that a client is not, and how it ends.
 
-use crate::rig::Rig;
-use lastword::net::{CloseReason, ConnectionId, Event};
+use crate::rig::{Client, Rig};
+use lastword::net::{CloseReason, ConnectionId, Event, Excess, LoopConfig};
 use socket2::SockRef;
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
 use std::time::Duration;
@@ -63,5 +63,61 @@ fn an_end_and_a_reset_are_told_apart_on_both_sides() {
         rig.until_event(Event::InputEnded(id));
         reset(stream);
         rig.until_event(was_reset(id));
+    }
+}
+
+#[test]
+fn a_link_leaves_its_place_to_a_client() {
+    let mut rig = Rig::with(LoopConfig {
+        clients_max: 1,
+        ..LoopConfig::default()
+    });
+    let (_link, link) = rig.client();
+    assert_eq!(rig.net.clients(), 1);
+    rig.net.mark_as_link(link);
+    rig.net.mark_as_link(link);
+    assert_eq!(rig.net.clients(), 0);
+    let (_client, client) = rig.client();
+    assert!(rig.events.iter().all(|event| excess_in(event).is_none()));
+    assert_eq!(rig.net.clients(), 1);
+
+    rig.net.close(link);
+    rig.net.mark_as_link(link);
+    assert_eq!(rig.net.clients(), 1);
+    rig.net.close(client);
+    assert_eq!(rig.net.clients(), 0);
+}
+
+#[test]
+fn clients_at_the_cap_keep_no_link_out() {
+    let mut rig = Rig::with(LoopConfig {
+        clients_max: 1,
+        refusals_max: 1,
+        ..LoopConfig::default()
+    });
+    let (_client, _) = rig.client();
+    let mut links: Vec<(Client, ConnectionId)> = Vec::new();
+    for _ in 0..5 {
+        let (link, id) = rig.client();
+        let last = rig.events.last().unwrap();
+        assert_eq!(excess_in(last), Some(Excess::Clients));
+        rig.net.mark_as_link(id);
+        links.push((link, id));
+    }
+    assert_eq!(rig.net.clients(), 1);
+    for (link, id) in &mut links {
+        rig.send(*id, b"welcome");
+        rig.net.flush();
+        rig.until(|_| {
+            link.try_read().unwrap();
+            link.read == b"welcome"
+        });
+    }
+}
+
+fn excess_in(event: &Event<&'static str>) -> Option<Excess> {
+    match event {
+        Event::Opened { excess, .. } => *excess,
+        _ => None,
     }
 }
