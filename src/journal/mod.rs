@@ -171,19 +171,41 @@ impl Journal {
         cluster: ClusterId,
         nonce: u64,
     ) -> Result<Self, JournalError> {
-        Self::create_sized(storage, Sizes::default(), cluster, nonce)
+        Self::create_after(storage, cluster, nonce, OpNumber::ZERO)
     }
 
     /// As [`Self::create`], with sizes of one's own.
     pub fn create_sized(
-        mut storage: Box<dyn Storage>,
+        storage: Box<dyn Storage>,
         sizes: Sizes,
         cluster: ClusterId,
         nonce: u64,
     ) -> Result<Self, JournalError> {
+        Self::create_after_sized(storage, sizes, cluster, nonce, OpNumber::ZERO)
+    }
+
+    /// As [`Self::create`], for a log whose ops up to `after` are elsewhere: in a snapshot. Its
+    /// first op is the one after `after`.
+    pub fn create_after(
+        storage: Box<dyn Storage>,
+        cluster: ClusterId,
+        nonce: u64,
+        after: OpNumber,
+    ) -> Result<Self, JournalError> {
+        Self::create_after_sized(storage, Sizes::default(), cluster, nonce, after)
+    }
+
+    /// As [`Self::create_after`], with sizes of one's own.
+    pub fn create_after_sized(
+        mut storage: Box<dyn Storage>,
+        sizes: Sizes,
+        cluster: ClusterId,
+        nonce: u64,
+        after: OpNumber,
+    ) -> Result<Self, JournalError> {
         recovery::clear_empty(&mut *storage)?;
         let segment = Segment {
-            first: OpNumber::ZERO.next(),
+            first: after.next(),
             cluster,
             nonce,
         };
@@ -199,8 +221,8 @@ impl Journal {
             buffer: Vec::new(),
             rolls: Vec::new(),
             end: RECORDS_BEGIN,
-            head: OpNumber::ZERO,
-            synced: OpNumber::ZERO,
+            head: after,
+            synced: after,
             poisoned: false,
         })
     }

@@ -400,6 +400,57 @@ fn there_is_one_journal_in_a_place_and_it_has_to_be_made() {
 }
 
 #[test]
+fn a_journal_may_begin_after_any_op() {
+    for after in [1, 41, u64::MAX - 100] {
+        let storage = FaultyStorage::new();
+        let create_after = |after| {
+            let storage = Box::new(storage.clone());
+            Journal::create_after_sized(storage, SIZES, CLUSTER, 5, op(after))
+        };
+        // A crash may leave one that was to begin elsewhere, as long as nothing is in it.
+        drop(create_after(7).unwrap());
+        let mut journal = create_after(after).unwrap();
+        assert_eq!((journal.head(), journal.synced()), (op(after), op(after)));
+        assert_eq!(journal.first(), op(after + 1));
+        let (empty, recovery) = open(&storage.crash(&mut |_| false));
+        let wanted = Recovery {
+            first: op(after + 1),
+            head: op(after),
+            torn: None,
+        };
+        assert_eq!(recovery, wanted);
+        assert!(read(&empty, after).unwrap().is_empty());
+        append(&mut journal, 6);
+        journal.sync().unwrap();
+        assert_eq!(storage.list().unwrap(), [name(after + 1), name(after + 5)]);
+        let (journal, recovery) = open(&storage.crash(&mut |_| false));
+        assert_eq!(
+            (recovery.first, recovery.head),
+            (op(after + 1), op(after + 6))
+        );
+        assert_eq!(read(&journal, after).unwrap().len(), 6);
+        let error = read(&journal, after - 1).unwrap_err();
+        assert!(matches!(error, JournalError::Released { .. }));
+        assert!(matches!(
+            create_after(after).err(),
+            Some(JournalError::Exists { .. })
+        ));
+    }
+}
+
+#[test]
+fn segments_are_held_back_by_a_lower_op() {
+    let mut journal = with_batches(&FaultyStorage::new(), &[18]);
+    for up_to in [0, 1, 3, 4, 7] {
+        assert_eq!(journal.release(op(up_to)).unwrap(), 0, "{up_to}");
+    }
+    assert_eq!(journal.release(op(8)).unwrap(), 1);
+    assert_eq!(journal.release(op(2)).unwrap(), 0);
+    assert_eq!(journal.release(op(12)).unwrap(), 1);
+    assert_eq!(journal.first(), op(9));
+}
+
+#[test]
 fn other_sizes_than_before_are_no_obstacle() {
     let storage = FaultyStorage::new();
     with_batches(&storage, &[3]);
