@@ -83,6 +83,7 @@
 //! - *The disk is full.* It shows in the write, before anything of it is acknowledged. The end may be
 //!   torn; repairing it needs no space.
 
+mod cursor;
 mod error;
 mod reader;
 mod record;
@@ -91,13 +92,12 @@ mod segment;
 pub mod storage;
 pub mod superblock;
 
+pub use self::cursor::Cursor;
 pub use self::error::JournalError;
 pub use self::recovery::{Recovery, TornEnd};
 
 use std::collections::VecDeque;
-use std::ops::ControlFlow;
 
-use self::reader::RecordReader;
 use self::record::{BODY_BYTES_MAX, record_bytes};
 use self::segment::{RECORDS_BEGIN, Segment};
 use self::storage::{Storage, StorageFile};
@@ -321,34 +321,6 @@ impl Journal {
         self.segments[0].cluster
     }
 
-    /// Shows the ops after `after` that are safe on the disk, in order, with the bytes that they
-    /// were appended with, until `visit` breaks. All that is read is checked. A megabyte of memory.
-    pub fn read(
-        &self,
-        after: OpNumber,
-        visit: &mut dyn FnMut(OpNumber, &[u8]) -> ControlFlow<()>,
-    ) -> Result<(), JournalError> {
-        let first = self.first();
-        if after >= self.synced {
-            return Ok(());
-        }
-        if after.next() < first {
-            return Err(JournalError::Released { first });
-        }
-        let begin = self.segments.partition_point(|it| it.first <= after.next()) - 1;
-        for index in begin..self.segments.len() {
-            let segment = &self.segments[index];
-            let last = match self.segments.get(index + 1) {
-                Some(next) => OpNumber(next.first.0 - 1),
-                None => self.synced,
-            };
-            if self.read_segment(segment, after, last, visit)?.is_break() {
-                break;
-            }
-        }
-        Ok(())
-    }
-
     /// Deletes the segments of which no op beyond `up_to` is a part, but for the newest
     /// [`Sizes::segments_kept`] of them, and never the last. Answers how many.
     pub fn release(&mut self, up_to: OpNumber) -> Result<usize, JournalError> {
@@ -433,30 +405,6 @@ impl Journal {
         self.position = RECORDS_BEGIN;
         self.segments.push_back(segment);
         Ok(())
-    }
-
-    fn read_segment(
-        &self,
-        segment: &Segment,
-        after: OpNumber,
-        last: OpNumber,
-        visit: &mut dyn FnMut(OpNumber, &[u8]) -> ControlFlow<()>,
-    ) -> Result<ControlFlow<()>, JournalError> {
-        let path = || self.storage.path(&segment.name());
-        let fail = |source| JournalError::io("read", path(), source);
-        let file = self.storage.open(&segment.name()).map_err(fail)?;
-        let mut reader = RecordReader::new(segment, &*file).map_err(fail)?;
-        while reader.expected() <= last {
-            let (op, offset) = (reader.expected(), reader.offset());
-            let Some(record) = reader.next().map_err(fail)? else {
-                let reason = format!("op {op} should be here");
-                return Err(JournalError::damaged(path(), offset, &reason));
-            };
-            if op > after && visit(op, record.body).is_break() {
-                return Ok(ControlFlow::Break(()));
-            }
-        }
-        Ok(ControlFlow::Continue(()))
     }
 
     fn check_invariants(&self) {

@@ -1,5 +1,7 @@
 //! Does the journal keep what it was given, and say so when it cannot?
 
+use std::ops::ControlFlow;
+
 use super::storage::FaultyStorage;
 use super::*;
 
@@ -12,20 +14,20 @@ const SIZES: Sizes = Sizes {
     segments_kept: 1,
 };
 
-fn op(number: u64) -> OpNumber {
+pub(super) fn op(number: u64) -> OpNumber {
     OpNumber(number)
 }
 
 /// What stands for the Prepare of an op; its record has 64 bytes.
-fn body(op: OpNumber) -> Vec<u8> {
+pub(super) fn body(op: OpNumber) -> Vec<u8> {
     vec![op.0 as u8; 32]
 }
 
-fn create(storage: &FaultyStorage) -> Journal {
+pub(super) fn create(storage: &FaultyStorage) -> Journal {
     Journal::create_sized(Box::new(storage.clone()), SIZES, CLUSTER, 5).unwrap()
 }
 
-fn open(storage: &FaultyStorage) -> (Journal, Recovery) {
+pub(super) fn open(storage: &FaultyStorage) -> (Journal, Recovery) {
     Journal::open_sized(Box::new(storage.clone()), SIZES).unwrap()
 }
 
@@ -34,7 +36,7 @@ fn open_error(storage: &FaultyStorage) -> JournalError {
     opened.map(|(_, recovery)| recovery).unwrap_err()
 }
 
-fn append(journal: &mut Journal, count: usize) {
+pub(super) fn append(journal: &mut Journal, count: usize) {
     for _ in 0..count {
         let op = journal.head().next();
         journal.append(op, &body(op));
@@ -42,7 +44,7 @@ fn append(journal: &mut Journal, count: usize) {
 }
 
 /// A journal that was synced after every so many ops.
-fn with_batches(storage: &FaultyStorage, batches: &[usize]) -> Journal {
+pub(super) fn with_batches(storage: &FaultyStorage, batches: &[usize]) -> Journal {
     let mut journal = create(storage);
     for count in batches {
         append(&mut journal, *count);
@@ -61,7 +63,7 @@ fn read(journal: &Journal, after: u64) -> Result<Vec<u64>, JournalError> {
     Ok(ops)
 }
 
-fn name(first: u64) -> String {
+pub(super) fn name(first: u64) -> String {
     format!("{first:020}.segment")
 }
 
