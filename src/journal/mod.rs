@@ -80,9 +80,26 @@
 //! - *While segments are released.* They go one at a time, oldest first, each for good before the
 //!   next. So there is never a gap, and a missing segment between others is damage: each one's nonce
 //!   is derived from that of the one before, which shows that they follow each other.
+//! - *In a cut, before its intent is safe.* The log is as it was. A file of ops to be cut off that is
+//!   not whole has a name that does not count, and is removed; a whole one stays, for nothing. The
+//!   intent under its first name does not count; under its final one it may be lost with the
+//!   directory, and nothing was touched before that was synced.
+//! - *In a cut, from then on.* The log is cut off; opening finishes it before it looks for an end.
+//!   Segments go newest first, one at a time, so that those that are left follow each other. Of the
+//!   zeros, any sector may be there, and what reads as zeros may be in the kernel's memory alone: so
+//!   all are written again. The intent that is found may be there only, too, if the process was
+//!   killed, or a sync of the directory failed: so it is made anew before anything else.
+//! - *At the end of a cut.* The intent is one sector, and says "to do", and everything is done again,
+//!   which changes nothing; or it says "done", and the zeros were synced before that. It is synced
+//!   before the journal takes another op: an intent that came back later, and said "to do", would cut
+//!   off what was acknowledged since. That its name is taken away need not be safe.
+//! - *In an opening that finds an intent that is done.* That may be in the kernel's memory alone; its
+//!   name is taken away, for good, before the journal takes another op.
 //! - *The disk is full.* It shows in the write, before anything of it is acknowledged. The end may be
 //!   torn; repairing it needs no space.
 
+mod cursor;
+mod cut;
 mod error;
 mod reader;
 mod record;
@@ -90,14 +107,16 @@ mod recovery;
 mod segment;
 pub mod storage;
 pub mod superblock;
+mod truncate;
 
+pub use self::cursor::Cursor;
+pub use self::cut::{CutFile, read_cut};
 pub use self::error::JournalError;
 pub use self::recovery::{Recovery, TornEnd};
+pub use self::truncate::Truncated;
 
 use std::collections::VecDeque;
-use std::ops::ControlFlow;
 
-use self::reader::RecordReader;
 use self::record::{BODY_BYTES_MAX, record_bytes};
 use self::segment::{RECORDS_BEGIN, Segment};
 use self::storage::{Storage, StorageFile};
@@ -171,19 +190,41 @@ impl Journal {
         cluster: ClusterId,
         nonce: u64,
     ) -> Result<Self, JournalError> {
-        Self::create_sized(storage, Sizes::default(), cluster, nonce)
+        Self::create_after(storage, cluster, nonce, OpNumber::ZERO)
     }
 
     /// As [`Self::create`], with sizes of one's own.
     pub fn create_sized(
-        mut storage: Box<dyn Storage>,
+        storage: Box<dyn Storage>,
         sizes: Sizes,
         cluster: ClusterId,
         nonce: u64,
     ) -> Result<Self, JournalError> {
+        Self::create_after_sized(storage, sizes, cluster, nonce, OpNumber::ZERO)
+    }
+
+    /// As [`Self::create`], for a log whose ops up to `after` are elsewhere: in a snapshot. Its
+    /// first op is the one after `after`.
+    pub fn create_after(
+        storage: Box<dyn Storage>,
+        cluster: ClusterId,
+        nonce: u64,
+        after: OpNumber,
+    ) -> Result<Self, JournalError> {
+        Self::create_after_sized(storage, Sizes::default(), cluster, nonce, after)
+    }
+
+    /// As [`Self::create_after`], with sizes of one's own.
+    pub fn create_after_sized(
+        mut storage: Box<dyn Storage>,
+        sizes: Sizes,
+        cluster: ClusterId,
+        nonce: u64,
+        after: OpNumber,
+    ) -> Result<Self, JournalError> {
         recovery::clear_empty(&mut *storage)?;
         let segment = Segment {
-            first: OpNumber::ZERO.next(),
+            first: after.next(),
             cluster,
             nonce,
         };
@@ -199,8 +240,8 @@ impl Journal {
             buffer: Vec::new(),
             rolls: Vec::new(),
             end: RECORDS_BEGIN,
-            head: OpNumber::ZERO,
-            synced: OpNumber::ZERO,
+            head: after,
+            synced: after,
             poisoned: false,
         })
     }
@@ -299,34 +340,6 @@ impl Journal {
         self.segments[0].cluster
     }
 
-    /// Shows the ops after `after` that are safe on the disk, in order, with the bytes that they
-    /// were appended with, until `visit` breaks. All that is read is checked. A megabyte of memory.
-    pub fn read(
-        &self,
-        after: OpNumber,
-        visit: &mut dyn FnMut(OpNumber, &[u8]) -> ControlFlow<()>,
-    ) -> Result<(), JournalError> {
-        let first = self.first();
-        if after >= self.synced {
-            return Ok(());
-        }
-        if after.next() < first {
-            return Err(JournalError::Released { first });
-        }
-        let begin = self.segments.partition_point(|it| it.first <= after.next()) - 1;
-        for index in begin..self.segments.len() {
-            let segment = &self.segments[index];
-            let last = match self.segments.get(index + 1) {
-                Some(next) => OpNumber(next.first.0 - 1),
-                None => self.synced,
-            };
-            if self.read_segment(segment, after, last, visit)?.is_break() {
-                break;
-            }
-        }
-        Ok(())
-    }
-
     /// Deletes the segments of which no op beyond `up_to` is a part, but for the newest
     /// [`Sizes::segments_kept`] of them, and never the last. Answers how many.
     pub fn release(&mut self, up_to: OpNumber) -> Result<usize, JournalError> {
@@ -411,30 +424,6 @@ impl Journal {
         self.position = RECORDS_BEGIN;
         self.segments.push_back(segment);
         Ok(())
-    }
-
-    fn read_segment(
-        &self,
-        segment: &Segment,
-        after: OpNumber,
-        last: OpNumber,
-        visit: &mut dyn FnMut(OpNumber, &[u8]) -> ControlFlow<()>,
-    ) -> Result<ControlFlow<()>, JournalError> {
-        let path = || self.storage.path(&segment.name());
-        let fail = |source| JournalError::io("read", path(), source);
-        let file = self.storage.open(&segment.name()).map_err(fail)?;
-        let mut reader = RecordReader::new(segment, &*file).map_err(fail)?;
-        while reader.expected() <= last {
-            let (op, offset) = (reader.expected(), reader.offset());
-            let Some(record) = reader.next().map_err(fail)? else {
-                let reason = format!("op {op} should be here");
-                return Err(JournalError::damaged(path(), offset, &reason));
-            };
-            if op > after && visit(op, record.body).is_break() {
-                return Ok(ControlFlow::Break(()));
-            }
-        }
-        Ok(ControlFlow::Continue(()))
     }
 
     fn check_invariants(&self) {

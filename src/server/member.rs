@@ -110,9 +110,8 @@ impl Server {
             superblock::write(&mut self.slot_storage, &self.superblock)?;
         }
         let address = self.options.advertise.unwrap_or(address);
-        let time = self.wall_clock;
         self.replica
-            .handle_input(Input::Moved { address, time }, self.now);
+            .handle_input(Input::Moved { address }, self.now);
         Ok(())
     }
 }

@@ -175,17 +175,28 @@ fn begin(
         incarnation: superblock.incarnation,
         address: advertise.unwrap_or(superblock.member_address),
     };
-    let time = clock::wall_clock();
+    let config = crate::replica::Config {
+        heartbeat: Duration::from_millis(100),
+        fresh: Duration::from_millis(800),
+        grace: Duration::from_secs(1),
+        trust_refused: true,
+        contacts: Vec::new(),
+        seed: 0,
+    };
+    let now = clock::now();
     // A founder that died before its first op was on disk has founded nothing yet.
     if opened.journal.head() == OpNumber::ZERO {
-        return Ok(Replica::found(identity, backups, time));
+        return Ok(Replica::found(identity, backups, config, now));
     }
     let image = &opened.image;
-    Ok(Replica::restart(
+    let start = crate::replica::Start {
         identity,
-        image.cluster.clone(),
-        image.applied,
+        vote: Default::default(),
+        cluster: image.cluster.clone(),
+        applied: image.applied,
         log,
-        time,
-    )?)
+        damaged: false,
+        force: false,
+    };
+    Ok(Replica::start(start, config, now)?)
 }
