@@ -84,6 +84,20 @@ pub struct Faults {
     /// Of 1000 pieces of work of a disk, so many are.
     at_work_per_mille: u64,
     may_flip: bool,
+    /// Just before the message with this number among those that matter, a server dies.
+    strike: Option<Strike>,
+}
+
+/// A death at a certain message.
+#[derive(Clone, Copy, Debug)]
+pub struct Strike {
+    /// So many messages that matter come before.
+    pub after: u64,
+    pub death: Death,
+    /// Who dies: who gets the message, or who sends it.
+    pub kills_peer: bool,
+    /// It dies before what it has said has left.
+    pub swallows: bool,
 }
 
 impl Faults {
@@ -96,6 +110,7 @@ impl Faults {
             at_messages_per_mille: 0,
             at_work_per_mille: 0,
             may_flip: true,
+            strike: None,
         }
     }
 
@@ -351,14 +366,15 @@ impl World {
         if self.faults.is_over(self.now) || !matters(message, process) {
             return;
         }
+        if self.faults.strike.is_some() {
+            return self.strike(host, process, link);
+        }
         if !self.random.per_mille(self.faults.at_messages_per_mille) {
             return;
         }
-        let Some(connection) = self.network.connections.get(&link.0) else {
+        let Some(peer) = self.peer_of(process, link) else {
             return;
         };
-        let end = usize::from(connection.ends[0].process != process.number);
-        let peer = connection.ends[1 - end].host;
         self.say(|| format!("a fault at {} between {} and {}", name(message), host + 1, peer + 1));
         if self.random.percent(50) {
             self.flush(host, process);
@@ -382,6 +398,48 @@ impl World {
                 self.repair_later(Repair::Resume { host });
             }
         }
+    }
+
+    /// The host at the other end of a link.
+    fn peer_of(&self, process: &Process, link: LinkId) -> Option<usize> {
+        let connection = self.network.connections.get(&link.0)?;
+        let end = usize::from(connection.ends[0].process != process.number);
+        Some(connection.ends[1 - end].host)
+    }
+
+    /// From now on messages that matter are counted, and at one of them somebody dies for good.
+    pub fn strike_at(&mut self, strike: Strike) {
+        self.faults = Faults::none();
+        self.faults.until = u64::MAX;
+        self.faults.strike = Some(strike);
+    }
+
+    fn strike(&mut self, host: usize, process: &mut Process, link: LinkId) {
+        let Some(strike) = &mut self.faults.strike else {
+            return;
+        };
+        if strike.after > 0 {
+            strike.after -= 1;
+            return;
+        }
+        let strike = *strike;
+        let Some(peer) = self.peer_of(process, link) else {
+            return;
+        };
+        self.faults = Faults::none();
+        if !strike.swallows {
+            self.flush(host, process);
+        }
+        if strike.kills_peer {
+            self.end(peer, strike.death);
+        } else {
+            process.doomed = Some(strike.death);
+        }
+    }
+
+    /// Whether the strike has come.
+    pub fn has_struck(&self) -> bool {
+        self.faults.strike.is_none()
     }
 
     fn doom(&mut self, host: usize, process: &mut Process, death: Death) {

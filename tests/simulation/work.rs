@@ -45,7 +45,7 @@ impl Work {
                 storage.record();
                 // An error is as good an end as any other.
                 let _ = match self {
-                    Self::Truncate(after) => journal.truncate(after),
+                    Self::Truncate(after) => journal.truncate(after).map(|_| ()),
                     _ => journal.sync().map(|_| ()),
                 };
                 *storage = some_steps(storage, random);
@@ -146,22 +146,31 @@ impl World {
                     Err(error) => self.disk_failed(host, process, &error),
                 }
             }
-            Work::Truncate(after) => {
-                self.say(|| format!("{} truncates after {after}", host + 1));
-                process.appended.retain(|(op, _)| *op <= after.0);
-                if process.journal.is_none() {
-                    self.replace_journal(host, process);
-                }
-                let journal = process.journal.as_mut().expect("there is data");
-                match journal.truncate(after) {
-                    Ok(()) => {
-                        self.hosts[host].safe.split_off(&(after.0 + 1));
-                    }
-                    Err(error) => self.disk_failed(host, process, &error),
-                }
-            }
+            Work::Truncate(after) => self.truncate(host, process, after, now),
             Work::Save(superblock) => self.save(host, process, *superblock, now),
             Work::Install { snapshot } => self.install(host, process, snapshot, now),
+        }
+    }
+
+    /// Cutting off makes everything safe that stays: that is told, too.
+    fn truncate(&mut self, host: usize, process: &mut Process, after: OpNumber, now: Time) {
+        self.say(|| format!("{} truncates after {after}", host + 1));
+        if process.journal.is_none() {
+            self.replace_journal(host, process);
+        }
+        let journal = process.journal.as_mut().expect("there is data");
+        if let Err(error) = journal.truncate(after) {
+            return self.disk_failed(host, process, &error);
+        }
+        let op = journal.synced();
+        let safe = &mut self.hosts[host].safe;
+        safe.split_off(&(after.0 + 1));
+        let appended = std::mem::take(&mut process.appended);
+        let kept = appended.into_iter().filter(|(op, _)| *op <= after.0);
+        let count = safe.len();
+        safe.extend(kept);
+        if safe.len() > count {
+            process.replica.handle_input(Input::Persisted { op }, now);
         }
     }
 
