@@ -76,7 +76,10 @@ impl Server {
     /// What this server says of itself at the beginning of a binary connection.
     pub(super) fn hello(&self) -> Hello {
         let me = self.replica.identity();
-        let view = self.replica.view().map_or(ViewNumber(0), |view| view.number);
+        let view = self
+            .replica
+            .view()
+            .map_or(ViewNumber(0), |view| view.number);
         Hello::server(super::SOFTWARE, me.cluster, me.server, view)
     }
 }
