@@ -12,7 +12,7 @@ use crate::types::{
 };
 
 /// A [`Store`] in memory.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct MemoryStore {
     /// After the last `apply`.
     now: State,

@@ -18,6 +18,8 @@ pub enum Variant {
     NoStandingViews,
     /// Nobody objects.
     NoVeto,
+    /// A promise binds nobody.
+    Unbound,
 }
 
 impl Variant {
@@ -27,6 +29,7 @@ impl Variant {
         Self::PromiseNotSynced,
         Self::NoStandingViews,
         Self::NoVeto,
+        Self::Unbound,
     ];
 
     pub fn name(self) -> &'static str {
@@ -36,6 +39,7 @@ impl Variant {
             Self::PromiseNotSynced => "promise-not-synced",
             Self::NoStandingViews => "no-standing-views",
             Self::NoVeto => "no-veto",
+            Self::Unbound => "unbound",
         }
     }
 
@@ -47,10 +51,11 @@ impl Variant {
         let mut broken = Broken::default();
         match self {
             Self::CommitByMajority => broken.replica.commit_by_majority = true,
-            Self::NoFreshness => broken.replica.stale_reads = true,
+            Self::NoFreshness => broken.replica.no_freshness = true,
             Self::PromiseNotSynced => broken.promise_not_synced = true,
             Self::NoStandingViews => broken.replica.newest_view_only = true,
             Self::NoVeto => broken.replica.no_veto = true,
+            Self::Unbound => broken.replica.unbound = true,
         }
         broken
     }

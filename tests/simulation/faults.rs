@@ -304,7 +304,7 @@ impl World {
         let is_out = |id: ServerId| {
             others().all(|it| {
                 let process = it.process.as_ref();
-                process.is_some_and(|it| it.replica.view().member(id).is_none())
+                process.is_some_and(|it| it.replica.view().is_some_and(|it| it.member(id).is_none()))
             })
         };
         is_out(server) && self.serving().iter().any(|it| *it != host)

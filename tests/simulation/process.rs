@@ -564,7 +564,8 @@ impl World {
         let replica = &process.replica;
         if replica.role() == Role::Primary {
             let member = replica.identity().member();
-            self.checker.leads(replica.view(), member);
+            let view = replica.view().expect("who leads has a view");
+            self.checker.leads(view, member);
         }
         if !replica.holds_back() {
             for (asked, request) in std::mem::take(&mut process.held) {

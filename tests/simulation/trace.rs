@@ -24,9 +24,6 @@ pub fn end() -> Vec<String> {
     LINES.take().into_iter().flatten().collect()
 }
 
-pub fn is_wanted() -> bool {
-    LINES.with_borrow(Option::is_some)
-}
 
 /// Keeps a line, if lines are wanted.
 pub fn line(now: u64, text: impl FnOnce() -> String) {

@@ -274,13 +274,16 @@ impl World {
             return false;
         };
         let lead = self.hosts[primary].replica();
+        let Some(view) = lead.view() else {
+            return false;
+        };
         let running = || self.hosts.iter().filter_map(|it| it.process.as_ref());
         running().all(|process| {
             let replica = &process.replica;
-            let is_member = lead.view().contains(replica.identity().member());
+            let is_member = view.contains(replica.identity().member());
             let knows = replica.view() == lead.view() && replica.commit() == lead.commit();
             is_member && knows && matches!(replica.role(), Role::Primary | Role::Backup)
-        }) && lead.view().members.len() == running().count()
+        }) && view.members.len() == running().count()
     }
 
     /// One line for each server, for a message.
