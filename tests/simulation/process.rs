@@ -26,6 +26,10 @@ use super::world::{Event, World};
 
 /// `--rebind-delay`.
 const REBIND_DELAY: u64 = 50 * MILLISECOND;
+/// More than a turn can ever have to do.
+const OUTPUTS_MAX: u32 = 100_000;
+/// More often in a row no process has a reason to be woken at once.
+const SPINS_MAX: u32 = 100;
 /// How long a leaving process waits for the others.
 const LEAVE_TIME_MAX: u64 = 1500 * MILLISECOND;
 
@@ -72,6 +76,8 @@ pub struct Process {
     pub is_paused: bool,
     turn_is_due: bool,
     wake_at: u64,
+    /// How often in a row it wanted to be woken at once.
+    spins: u32,
     bind_is_due: bool,
     dialing: BTreeMap<SocketAddr, u64>,
     /// The connections that were told to the replica, with the end that is this process's.
@@ -117,6 +123,7 @@ impl Process {
             is_paused: false,
             turn_is_due: false,
             wake_at: u64::MAX,
+            spins: 0,
             bind_is_due: false,
             dialing: BTreeMap::new(),
             links: BTreeMap::new(),
@@ -414,7 +421,10 @@ impl World {
     /// Carries out everything that the replica wants, until it waits for the disk or for the next
     /// turn.
     pub fn drain(&mut self, host: usize, process: &mut Process) {
+        let mut count = 0;
         while let Some(output) = process.replica.poll_output() {
+            count += 1;
+            assert!(count < OUTPUTS_MAX, "LIVE: the replica goes round in circles: {output:?}");
             if let Some(work) = self.carry_out(host, process, output) {
                 return self.begin_work(host, process, work);
             }
@@ -592,6 +602,13 @@ impl World {
         }
         if let Some(time) = process.replica.poll_timeout() {
             let at = self.hosts[host].moment_of(time).max(self.now);
+            process.spins = if at == self.now { process.spins + 1 } else { 0 };
+            assert!(
+                process.spins < SPINS_MAX,
+                "LIVE: the server at {} wants to be woken again and again:\n{:#?}",
+                host + 1,
+                process.replica
+            );
             if at < process.wake_at {
                 process.wake_at = at;
                 let process = number;

@@ -20,6 +20,9 @@ use super::random::Random;
 use super::settings::{SECOND, Settings};
 use super::trace::{self, Fingerprint};
 
+/// More events than any run needs: something goes round in circles.
+const EVENTS_MAX: u64 = 2_000_000;
+
 /// Something that is going to happen. A process is named by its number: one that has ended does
 /// not get what was meant for it.
 #[derive(Debug)]
@@ -221,6 +224,7 @@ impl World {
         };
         self.now = next.at;
         self.events += 1;
+        assert!(self.events < EVENTS_MAX, "LIVE: too much happens:\n{}", self.describe());
         self.fingerprint.add(next.at);
         self.happen(next.event);
         true
