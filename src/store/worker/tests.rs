@@ -4,7 +4,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 
 use super::*;
 use crate::chat::change::{Change, Image};
-use crate::store::MemoryStore;
+use crate::store::{MemoryStore, SnapshotMaker};
 use crate::types::{AccountId, Name, Timestamp};
 
 /// What the thread did with its store.
@@ -62,6 +62,10 @@ impl Store for Watched {
         let found = self.inner.query(query)?;
         self.calls.send(Called::Query).unwrap();
         Ok(found)
+    }
+
+    fn snapshot_maker(&self) -> Option<SnapshotMaker> {
+        None
     }
 }
 
