@@ -20,7 +20,7 @@ pub use snapshot::{
     SnapshotMaker, SnapshotReader, SnapshotWriter, TakeSnapshotError, remove_snapshot,
 };
 pub use sqlite::SqliteStore;
-pub use worker::{QueueFull, StoreAnswer, StoreWorker};
+pub use worker::{QueueFull, SnapshotRunning, StoreAnswer, StoreWorker};
 
 use crate::chat::change::{Change, Image};
 use crate::types::{AccountId, ConversationId, OpNumber, Timestamp};
