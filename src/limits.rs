@@ -187,6 +187,10 @@ pub const CHECKPOINT_BYTES: u64 = 64 * 1024 * 1024;
 pub const STORE_LAG_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Queries waiting for the store's worker: beyond, `busy`.
 pub const STORE_QUERIES_MAX: usize = 65_536;
+/// Bytes of the disk that a snapshot in the making leaves free: it is given up before it takes
+/// them, because the journal and the store end the server when the disk is full. Each may need so
+/// much at once.
+pub const SNAPSHOT_BYTES_LEFT_FREE: u64 = SEGMENT_BYTES + CHECKPOINT_BYTES;
 
 // --- the loop ---
 
