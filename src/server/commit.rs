@@ -173,6 +173,9 @@ impl Server {
                     }
                 }
                 StoreAnswer::Durable(op) => self.release_journal(op)?,
+                StoreAnswer::Snapshot(_) | StoreAnswer::SnapshotFailed(_) => {
+                    unreachable!("nobody asks for a snapshot yet")
+                }
                 StoreAnswer::Failed(error) => return Err(error.into()),
             }
         }
