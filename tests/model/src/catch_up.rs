@@ -36,11 +36,13 @@ impl State {
         steps.add_checked(Step::CatchUp(primary as u8, learner as u8), next, broken);
     }
 
-    /// A learner that has everything is proposed as a member, beside all the others.
+    /// A learner is proposed as a member, beside all the others.
+    ///
+    /// It must have the View op that left it out: until then it may still stand as a candidate of
+    /// the view before, and from now on its pings are echoed again.
     fn admit(&self, primary: Id, learner: Id, steps: &mut Steps<'_>) {
-        let (leader, follower) = (&self.servers[primary], &self.servers[learner]);
-        let guarded = steps.setting.rules.hold(Guard::LearnerHasAll);
-        if guarded && leader.log != follower.log {
+        let guarded = steps.setting.rules.hold(Guard::LearnerKnowsTheView);
+        if guarded && !self.has_view(learner, self.view(primary)) {
             return;
         }
         for members in self.sets_to_propose(primary, steps) {

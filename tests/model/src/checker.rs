@@ -126,12 +126,21 @@ impl Layer {
 
 /// Looks at every state that can be reached from the start, up to about `states_max` of them.
 pub fn search(setting: &Setting, states_max: usize) -> Outcome {
+    search_from(setting, &[State::start(setting)], states_max)
+}
+
+/// The same from these states on. A trace begins after them.
+pub fn search_from(setting: &Setting, starts: &[State], states_max: usize) -> Outcome {
     let mut seen: HashSet<u64, Spreading> = HashSet::default();
     let mut origins = Origins::default();
     let (mut layer, mut bytes) = (Layer::default(), Vec::new());
-    pack(&State::start(setting), &mut bytes);
-    seen.insert(fingerprint(&bytes));
-    layer.push(origins.add(0, None), &bytes);
+    for start in starts {
+        bytes.clear();
+        pack(start, &mut bytes);
+        if seen.insert(fingerprint(&bytes)) {
+            layer.push(origins.add(0, None), &bytes);
+        }
+    }
     let (mut depth, mut complete, mut violation) = (0, true, None);
     let mut successors: Vec<Successor> = Vec::new();
     'search: while !layer.is_empty() {

@@ -153,3 +153,20 @@ pub fn has_connected_majority(state: &State) -> bool {
         group.len() * 2 > all && together
     })
 }
+
+/// Whether everybody runs and can talk to everybody.
+pub fn is_well(state: &State) -> bool {
+    let all = state.all();
+    all.clone().all(|one| all.clone().all(|other| one == other || state.linked(one, other)))
+}
+
+/// How many processes are dead.
+pub fn deaths(state: &State) -> usize {
+    state.all().filter(|&server| state.is_down(server)).count()
+}
+
+/// Whether the bounds leave room for two more views: else being stuck says nothing.
+pub fn has_room(state: &State, setting: &Setting) -> bool {
+    let length = state.servers.iter().map(|server| server.length).max();
+    length.unwrap_or(0) + 2 <= setting.bounds.log && state.highest + 2 <= setting.bounds.numbers
+}

@@ -5,7 +5,7 @@
 //! does not look.
 
 /// A rule that can be taken out. Each says what holds while it is there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Guard {
     /// An op is committed when every member has it, and not only most of them.
     EveryMemberHasIt,
@@ -51,8 +51,8 @@ pub enum Guard {
     PromiserInstallsNothingLower,
     /// The candidate serves once every member has the View op, and not only most of them.
     InForceWithAll,
-    /// Only the newest log of a serving primary makes a learner a member.
-    LearnerHasAll,
+    /// A learner is admitted once it has the primary's newest View op, and so stands for nothing.
+    LearnerKnowsTheView,
 
     /// A restarted server is another process, and no member.
     IncarnationRises,

@@ -86,28 +86,43 @@ fn choose<'a>(
 
 /// Takes these steps from the start. Answers what the last one broke, or nothing when one of them
 /// is not possible or breaks something too early.
-pub fn replay(setting: &Setting, trace: &[Step]) -> Option<Option<Broken>> {
-    let mut state = State::start(setting);
-    let mut successors = Vec::new();
+///
+/// A step may lead to more than one state (a proposal has a number of its candidate's choice), so
+/// all ways are followed.
+pub fn replay(setting: &Setting, trace: &[String]) -> Option<Option<Broken>> {
+    let mut states = vec![State::start(setting)];
     for (at, step) in trace.iter().enumerate() {
-        state.successors(setting, &mut successors);
-        let next = successors.iter().find(|next| next.step == *step)?;
-        if next.broken.is_some() {
+        let nexts = follow(setting, &states, step);
+        if let Some(next) = nexts.iter().find(|next| next.broken.is_some()) {
             return (at + 1 == trace.len()).then_some(next.broken);
         }
-        state = next.state;
+        states = nexts.iter().map(|next| next.state).collect();
+        if states.is_empty() {
+            return None;
+        }
     }
     Some(None)
 }
 
+/// Everything that a step of this wording can lead to.
+pub fn follow(setting: &Setting, states: &[State], step: &str) -> Vec<Successor> {
+    let (mut found, mut successors) = (Vec::new(), Vec::new());
+    for state in states {
+        state.successors(setting, &mut successors);
+        found.extend(successors.iter().filter(|next| next.step.to_string() == step));
+    }
+    found
+}
+
 /// Leaves out steps as long as what is left still breaks the same.
 fn shorten(setting: &Setting, mut trace: Vec<Step>, broken: Broken) -> Vec<Step> {
+    let words = |trace: &[Step]| trace.iter().map(Step::to_string).collect::<Vec<_>>();
     let mut at = trace.len();
     while at > 0 {
         at -= 1;
         let mut shorter = trace.clone();
         shorter.remove(at);
-        if replay(setting, &shorter) == Some(Some(broken)) {
+        if replay(setting, &words(&shorter)) == Some(Some(broken)) {
             trace = shorter;
             at = trace.len();
         }
