@@ -8,8 +8,8 @@
 
 use crate::rules::{Guard, Setting};
 use crate::state::{
-    Contact, Entry, Id, LOG_MAX, NUMBERS_MAX, Number, Numbers, OPS_MAX, Process, Proposal, SERVERS_MAX,
-    State, numbers,
+    Contact, Entry, Id, LOG_MAX, NUMBERS_MAX, Number, Numbers, OPS_MAX, Process, Proposal,
+    SERVERS_MAX, State, numbers,
 };
 
 impl State {
@@ -49,7 +49,11 @@ impl State {
                 let kept = rules.hold(Guard::PromiseBinds)
                     && !self.has_view(server, promised)
                     && !(rules.hold(Guard::PromiseIsReleased)
-                        && self.is_released(server, promised, rules.hold(Guard::ReleasedWithoutViewOp)));
+                        && self.is_released(
+                            server,
+                            promised,
+                            rules.hold(Guard::ReleasedWithoutViewOp),
+                        ));
                 self.servers[server].binding &= !(Numbers::from(!kept) << promised);
             }
         }
@@ -142,7 +146,8 @@ impl State {
             map[usize::from(old)] = old + Number::from(old >= number);
         }
         let (from, to) = (usize::from(number), usize::from(self.highest));
-        self.proposals.copy_within(from..=to.max(from - 1), from + 1);
+        self.proposals
+            .copy_within(from..=to.max(from - 1), from + 1);
         self.proposals[from] = proposal;
         self.highest += 1;
         self.map_numbers(&map);
@@ -224,7 +229,11 @@ impl State {
                 server.dead[id] = rank(server.dead[id]);
                 // A promise of an incarnation that is no member of anything still counts.
                 let promise = server.promises[id];
-                server.promises[id] = if promise == 0 { 0 } else { rank(promise).max(1) };
+                server.promises[id] = if promise == 0 {
+                    0
+                } else {
+                    rank(promise).max(1)
+                };
             }
         }
     }

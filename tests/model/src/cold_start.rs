@@ -18,7 +18,9 @@ impl State {
     /// without it, gives up its incarnation: it would only keep the others from starting over.
     fn resign(&self, server: Id, steps: &mut Steps<'_>) {
         let near = |other: Id| other == server || self.linked(server, other);
-        let served = self.all().any(|other| near(other) && self.servers[other].serves);
+        let served = self
+            .all()
+            .any(|other| near(other) && self.servers[other].serves);
         if !self.is_intact(server) || served || !steps.setting.rules.hold(Guard::Resignation) {
             return;
         }
@@ -51,7 +53,10 @@ impl State {
             let intact = rules.hold(Guard::ColdStartWithoutIntact) && self.is_intact(other);
             near(other) && (self.servers[other].serves || intact)
         });
-        let newest = self.all().filter(|&other| near(other)).map(|other| self.view(other));
+        let newest = self
+            .all()
+            .filter(|&other| near(other))
+            .map(|other| self.view(other));
         let newest = newest.max().unwrap_or(0);
         let may_stand = steps.setting.bounds.candidates >> server & 1 == 1;
         if held_up || !may_stand || self.view(server) != newest || !self.has_number_left(steps) {
@@ -143,6 +148,9 @@ impl State {
     /// How far a log goes: its last entry's view and its length.
     fn last(&self, server: Id) -> (Number, u8) {
         let server = &self.servers[server];
-        (server.log[usize::from(server.length) - 1].number(), server.length)
+        (
+            server.log[usize::from(server.length) - 1].number(),
+            server.length,
+        )
     }
 }

@@ -30,7 +30,11 @@ impl State {
         }
         let mut next = *self;
         if self.sends(server, other) {
-            next.ping(server, other, steps.setting.rules.hold(Guard::NoEchoToTheExcluded));
+            next.ping(
+                server,
+                other,
+                steps.setting.rules.hold(Guard::NoEchoToTheExcluded),
+            );
             if next.contact != self.contact {
                 steps.add(Step::Beat(server as u8, other as u8), next);
             }
@@ -84,8 +88,8 @@ impl State {
         let fresh = self.contact[server][other] == Contact::Fresh;
         let forged = steps.setting.world.forged_refusals
             && !self.is_down(other)
-            && !(self.open(server, other) && self.open(other, server))
-            && !(rules.hold(Guard::DeathIsUnopposed) && self.is_opposed(server, other));
+            && !self.is_whole(server, other)
+            && (!rules.hold(Guard::DeathIsUnopposed) || !self.is_opposed(server, other));
         let mut found = self.finds(server, other);
         if (forged || self.is_refused(server, other)) && was_fresh(fresh) {
             found = Some(self.servers[other].incarnation);
@@ -117,8 +121,7 @@ impl State {
 
     /// Whether nobody listens at `other`'s own address, and `server` can tell.
     fn is_refused(&self, server: Id, other: Id) -> bool {
-        let open = self.open(server, other) && self.open(other, server);
-        self.runs(server) && self.is_down(other) && open
+        self.runs(server) && self.is_down(other) && self.is_whole(server, other)
     }
 
     /// Whether somebody with whom `server` can talk hears `other`.

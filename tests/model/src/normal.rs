@@ -90,8 +90,8 @@ impl State {
         let (leader, follower) = (&self.servers[primary], &self.servers[backup]);
         let length = usize::from(follower.length);
         let view = self.view(primary);
-        let free = follower.promised <= view
-            || !steps.setting.rules.hold(Guard::PromiserTakesNoPrepare);
+        let free =
+            follower.promised <= view || !steps.setting.rules.hold(Guard::PromiserTakesNoPrepare);
         free && self.view(backup) == view
             && follower.length <= leader.length
             && follower.log[..length] == leader.log[..length]

@@ -124,7 +124,9 @@ pub fn leads(state: &State, server: Id) -> bool {
 /// Whether `server` serves alone.
 pub fn leads_alone(state: &State, server: Id) -> bool {
     let members = state.proposals[usize::from(state.view(server))].members;
-    let others = state.all().any(|other| other != server && members[other] != 0);
+    let others = state
+        .all()
+        .any(|other| other != server && members[other] != 0);
     leads(state, server) && !others
 }
 
@@ -147,9 +149,11 @@ pub fn has_connected_majority(state: &State) -> bool {
             .filter(|at| group >> at & 1 == 1)
             .map(|at| there[at])
             .collect();
-        let together = group
-            .iter()
-            .all(|&one| group.iter().all(|&other| one == other || state.linked(one, other)));
+        let together = group.iter().all(|&one| {
+            group
+                .iter()
+                .all(|&other| one == other || state.linked(one, other))
+        });
         group.len() * 2 > all && together
     })
 }
@@ -157,7 +161,10 @@ pub fn has_connected_majority(state: &State) -> bool {
 /// Whether everybody runs and can talk to everybody.
 pub fn is_well(state: &State) -> bool {
     let all = state.all();
-    all.clone().all(|one| all.clone().all(|other| one == other || state.linked(one, other)))
+    all.clone().all(|one| {
+        all.clone()
+            .all(|other| one == other || state.linked(one, other))
+    })
 }
 
 /// How many processes are dead.

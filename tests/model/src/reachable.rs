@@ -36,6 +36,34 @@ impl fmt::Display for Answer {
     }
 }
 
+/// Every state that steps of the protocol alone lead to from `starts`, unless there are more than
+/// `states_max`.
+pub fn closure(setting: &Setting, starts: &[State], states_max: usize) -> Option<Vec<State>> {
+    let mut seen: HashMap<u64, (), Spreading> = HashMap::default();
+    let (mut all, mut bytes): (Vec<State>, _) = (Vec::new(), Vec::new());
+    let mut is_new = |state: &State| {
+        bytes.clear();
+        pack(state, &mut bytes);
+        seen.insert(fingerprint(&bytes), ()).is_none()
+    };
+    all.extend(starts.iter().filter(|state| is_new(state)));
+    let (mut at, mut successors) = (0, Vec::new());
+    while at < all.len() {
+        all[at].successors(setting, &mut successors);
+        for successor in &successors {
+            assert!(successor.broken.is_none(), "{:?}", successor.broken);
+            if !successor.step.is_fault() && is_new(&successor.state) {
+                all.push(successor.state);
+            }
+        }
+        at += 1;
+        if all.len() > states_max {
+            return None;
+        }
+    }
+    Some(all)
+}
+
 /// Asks whether from every state with `condition` one with `goal` can be reached without faults.
 pub fn always_reachable(
     setting: &Setting,
@@ -82,7 +110,10 @@ fn explore(
     let (mut layer, mut bytes) = (Layer::default(), Vec::new());
     let start = State::start(setting);
     pack(&start, &mut bytes);
-    places.insert(fingerprint(&bytes), graph.add(0, None, &start, &condition, &goal));
+    places.insert(
+        fingerprint(&bytes),
+        graph.add(0, None, &start, &condition, &goal),
+    );
     layer.push(0, &bytes);
     let mut successors = Vec::new();
     while !layer.is_empty() && graph.complete {

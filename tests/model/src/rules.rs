@@ -9,8 +9,6 @@
 pub enum Guard {
     /// An op is committed when every member has it, and not only most of them.
     EveryMemberHasIt,
-    /// A backup that has promised a higher number takes no op of a lower view.
-    PromiserTakesNoPrepare,
     /// A primary that promises a higher number stops at once.
     PromisingPrimaryStops,
     /// Reads need a fresh echo of every other member.
@@ -31,8 +29,6 @@ pub enum Guard {
     VoterIsNotNewer,
     /// A promise binds: no other proposal gets one that is led from outside of its members.
     PromiseBinds,
-    /// Every promise that was not released binds, and not only the newest.
-    EveryPromiseBinds,
     /// A promise is released only by somebody who does not have its View op.
     ReleasedWithoutViewOp,
     /// The quorum is asked in each standing view, and not only in the newest.
@@ -45,8 +41,6 @@ pub enum Guard {
     SilentWereNamed,
     /// Nobody promises a Propose that names someone silent whom he hears.
     HeardAreNotSilent,
-    /// The new view consists of servers that promised it, and a learner.
-    MembersPromised,
     /// A View op is installed only by who has not promised a higher number.
     PromiserInstallsNothingLower,
     /// The candidate serves once every member has the View op, and not only most of them.
@@ -62,17 +56,68 @@ pub enum Guard {
     ColdStartAsksStandingViews,
     /// A cold start is led by a member of the newest view.
     ColdLeaderWasMember,
-    /// A cold start is led by the longest log of the newest view's members.
-    ColdLeaderIsAhead,
-    /// Who still counts as intact takes no part in a cold start.
-    ColdStartWithoutIntact,
 
+    // What follows keeps the protocol going; nothing is lost without it.
     /// Promises are released at all.
     PromiseIsReleased,
     /// An intact server that cannot decide anything any more gives up its incarnation.
     Resignation,
     /// Someone named silent who has promised the same number is no reason for a veto.
     PromisedAreNotSilent,
+
+    // What follows was found to prevent nothing that the other rules do not prevent as well.
+    /// A backup that has promised a higher number takes no op of a lower view. (Its candidate has
+    /// to have every committed op, and no longer takes any once it has decided.)
+    PromiserTakesNoPrepare,
+    /// Every promise that was not released binds, and not only the newest. (A view's members are
+    /// those of the view before, or fewer, so the newest binds to no less.)
+    EveryPromiseBinds,
+    /// The new view consists of servers that promised it, and a learner. (Whoever did not promise
+    /// leaves it pending.)
+    MembersPromised,
+    /// A cold start is led by the longest log of the newest view's members. (Each of them that has
+    /// its View op has all that was committed before, and all that was committed in it.)
+    ColdLeaderIsAhead,
+    /// Who still counts as intact takes no part in a cold start. (Missed only where not every
+    /// promise binds: one for a cold start would hide an older one.)
+    ColdStartWithoutIntact,
+}
+
+impl Guard {
+    /// Those without which something breaks.
+    pub const ALL: [Self; 23] = [
+        Self::EveryMemberHasIt,
+        Self::PromisingPrimaryStops,
+        Self::ReadsAreFresh,
+        Self::DeadWasFresh,
+        Self::DeathIsUnopposed,
+        Self::NoEchoToTheExcluded,
+        Self::CandidateIsIntact,
+        Self::PromisesRise,
+        Self::VoterIsNotNewer,
+        Self::PromiseBinds,
+        Self::ReleasedWithoutViewOp,
+        Self::EachStandingView,
+        Self::DeadAreNoVotes,
+        Self::TieNeedsPrecedence,
+        Self::SilentWereNamed,
+        Self::HeardAreNotSilent,
+        Self::PromiserInstallsNothingLower,
+        Self::InForceWithAll,
+        Self::LearnerKnowsTheView,
+        Self::IncarnationRises,
+        Self::ColdStartNeedsAll,
+        Self::ColdStartAsksStandingViews,
+        Self::ColdLeaderWasMember,
+    ];
+
+    /// Those of which no search has found what they prevent, also when all of them are out.
+    pub const SPARE: [Self; 4] = [
+        Self::PromiserTakesNoPrepare,
+        Self::EveryPromiseBinds,
+        Self::MembersPromised,
+        Self::ColdLeaderIsAhead,
+    ];
 }
 
 /// All rules but those that were taken out.

@@ -230,6 +230,11 @@ impl State {
         self.cut[from] >> to & 1 == 0
     }
 
+    /// Whether no frame between these two is lost.
+    pub fn is_whole(&self, one: Id, other: Id) -> bool {
+        self.open(one, other) && self.open(other, one)
+    }
+
     /// Whether frames of `from` arrive at `to` now.
     pub fn sends(&self, from: Id, to: Id) -> bool {
         from != to && self.runs(from) && self.runs(to) && self.open(from, to)

@@ -3,7 +3,7 @@
 use crate::properties::{self, Broken};
 use crate::rules::Guard;
 use crate::state::{
-    Entry, Id, NUMBERS_MAX, Number, Numbers, Proposal, SERVERS_MAX, Set, State, ids, numbers,
+    Entry, Id, NUMBERS_MAX, Number, Proposal, SERVERS_MAX, Set, State, ids, numbers,
 };
 use crate::step::{Step, Steps};
 
@@ -25,7 +25,11 @@ impl State {
         let setting = steps.setting;
         let intact = !setting.rules.hold(Guard::CandidateIsIntact) || self.is_intact(server);
         let may_stand = setting.bounds.candidates >> server & 1 == 1;
-        if !may_stand || !intact || self.is_bound(server, server, steps) || !self.has_number_left(steps) {
+        if !may_stand
+            || !intact
+            || self.is_bound(server, server, steps)
+            || !self.has_number_left(steps)
+        {
             return Vec::new();
         }
         let view = self.view(server);
@@ -184,8 +188,7 @@ impl State {
         let rules = &steps.setting.rules;
         let standing = self.standing_views(candidate, steps.setting);
         let asked = numbers(standing).any(|view| self.is_member(view, voter));
-        let rises =
-            number > self.servers[voter].promised || !rules.hold(Guard::PromisesRise);
+        let rises = number > self.servers[voter].promised || !rules.hold(Guard::PromisesRise);
         let newer = self.view(voter) > self.view(candidate) && rules.hold(Guard::VoterIsNotNewer);
         let given = self.servers[candidate].promises[voter] == self.servers[voter].incarnation;
         if !asked
@@ -291,8 +294,7 @@ impl State {
         let (mut promised, mut silent): (Set, Set) = (0, 0);
         for member in self.all().filter(|&member| members[member] != 0) {
             let incarnation = members[member];
-            let was_named =
-                named[member] >= incarnation || !rules.hold(Guard::SilentWereNamed);
+            let was_named = named[member] >= incarnation || !rules.hold(Guard::SilentWereNamed);
             if server.promises[member] == incarnation {
                 promised |= 1 << member;
             } else if server.dead[member] >= incarnation {
@@ -306,7 +308,11 @@ impl State {
         }
         let primary: Set = 1 << self.proposals[usize::from(view)].candidate;
         let both = promised | silent;
-        let first = if both & primary != 0 { primary } else { both & both.wrapping_neg() };
+        let first = if both & primary != 0 {
+            primary
+        } else {
+            both & both.wrapping_neg()
+        };
         let (ayes, absent) = (promised.count_ones(), silent.count_ones());
         let precedes = promised & first != 0 || !rules.hold(Guard::TieNeedsPrecedence);
         ayes > absent || (ayes == absent && precedes)
@@ -335,7 +341,10 @@ impl State {
     /// A member takes the candidate's log, View op included.
     fn install(&self, candidate: Id, member: Id, steps: &mut Steps<'_>) {
         let view = self.view(candidate);
-        let guarded = steps.setting.rules.hold(Guard::PromiserInstallsNothingLower);
+        let guarded = steps
+            .setting
+            .rules
+            .hold(Guard::PromiserInstallsNothingLower);
         let free = self.servers[member].promised <= view || !guarded;
         if self.view(member) >= view || !free {
             return;
@@ -366,8 +375,7 @@ impl State {
     /// The candidate hears that a member has its View op.
     fn learn(&self, candidate: Id, member: Id, steps: &mut Steps<'_>) {
         let server = &self.servers[candidate];
-        if self.view(member) == self.view(candidate)
-            && server.acknowledged[member] != server.length
+        if self.view(member) == self.view(candidate) && server.acknowledged[member] != server.length
         {
             let mut next = *self;
             next.servers[candidate].acknowledged[member] = server.length;
@@ -393,10 +401,5 @@ impl State {
             return properties::answer_in_new_view(self, candidate);
         }
         None
-    }
-
-    /// The views that `server` has to ask, for those who tell about it.
-    pub fn asks(&self, server: Id) -> Numbers {
-        self.views_since_force(server)
     }
 }

@@ -64,7 +64,10 @@ fn choose<'a>(
     fault_in: usize,
     random: &mut Random,
 ) -> Option<&'a Successor> {
-    let faults = successors.iter().filter(|next| next.step.is_fault()).count();
+    let faults = successors
+        .iter()
+        .filter(|next| next.step.is_fault())
+        .count();
     let fault = faults > 0 && (faults == successors.len() || random.below(fault_in) == 0);
     let possible: Vec<&Successor> = successors
         .iter()
@@ -109,7 +112,11 @@ pub fn follow(setting: &Setting, states: &[State], step: &str) -> Vec<Successor>
     let (mut found, mut successors) = (Vec::new(), Vec::new());
     for state in states {
         state.successors(setting, &mut successors);
-        found.extend(successors.iter().filter(|next| next.step.to_string() == step));
+        found.extend(
+            successors
+                .iter()
+                .filter(|next| next.step.to_string() == step),
+        );
     }
     found
 }
