@@ -41,7 +41,7 @@ fn three_servers_walk_far() {
 }
 
 #[test]
-fn five_servers_walk_far() {
+fn four_and_five_servers_walk_far() {
     let faults = "4 crashes, 3 restarts, 2 pauses, 3 cuts, 3 heals, 3 ops, 9 log, 12 numbers";
     for servers in [4, 5] {
         let mut setting = Setting::calm(servers).with(faults);
@@ -49,4 +49,21 @@ fn five_servers_walk_far() {
         setting.world.cuts_in_two = true;
         holds_on_walks(setting.free(), 20_000);
     }
+}
+
+#[test]
+fn four_servers_a_crash() {
+    holds(Setting::calm(4).with("1 crash, 3 numbers"));
+}
+
+#[test]
+fn four_servers_cut_in_two() {
+    let mut setting = Setting::calm(4).with("1 cut, 3 numbers");
+    setting.world.cuts_in_two = true;
+    holds(setting);
+}
+
+#[test]
+fn five_servers_a_crash() {
+    holds(Setting::calm(5).with("1 crash, 2 numbers"));
 }
