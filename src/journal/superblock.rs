@@ -1,22 +1,7 @@
 //! Who is this server, and which of its processes ran last?
 //!
-//! One small file, `superblock`, with two copies of the same:
-//!
-//! ```text
-//!  byte  0       8         12     16         24           40        44         52        54
-//!        ┌───────┬─────────┬──────┬──────────┬────────────┬─────────┬──────────┬─────────┐
-//!        │ magic │ version │ CRC  │ sequence │ cluster id │ lineage │ lineage  │ server  │
-//!        │       │         │      │          │            │ counter │ random   │ id      │
-//!        ├───────┴──┬──────┴──────┼──────────┴────────────┴─────────┴──────────┴─────────┘
-//!  byte  54         62            70                                                   4096
-//!        ├──────────┼─────────────┼────────────────────────────────────────────────┬──────┐
-//!        │ incarn.  │ incarnation │ member address: 4 or 6, 16 bytes of IP, port,  │zeros │
-//!        │ counter  │ random      │ scope id (v6)                                  │      │
-//!        └──────────┴─────────────┴────────────────────────────────────────────────┴──────┘
-//! ```
-//!
-//! The second copy begins at byte 4096. The CRC (CRC32C) covers all 4096 bytes of its copy but
-//! itself. Magic, version and CRC stay where they are in every later version.
+//! One small file, `superblock`, with two copies of the same, each of 4096 bytes with a checksum.
+//! (How a copy looks, byte by byte, stands at the top of `format.rs`.)
 //!
 //! A write goes to the copy that is not the newest good one, and when that is safe, with the same
 //! sequence number, to the other. So:
@@ -28,28 +13,26 @@
 //!   the last write, and with it an incarnation that was already used.)
 //!
 //! The file is made under another name, synced, and renamed: a file of this name is always whole.
+//!
+//! A file in an earlier format is read as it is, and in today's after the next write. A crash in
+//! that write may leave a copy of either: the newest good one counts, as ever.
+
+mod format;
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::net::SocketAddr;
 
-use byteorder::{BigEndian, ByteOrder};
-
+use self::format::{BadCopy, COPY_BYTES, GoodCopy, decode, encode};
 use super::storage::{Storage, StorageFile};
-use crate::types::{ClusterId, Incarnation, Lineage, ServerId};
+use crate::types::{ClusterId, Incarnation, Lineage, ServerId, Vote};
 
 /// The name of the file. Where it is, a server has data.
 pub const FILE: &str = "superblock";
 /// Its name until it is whole.
 const FILE_UNFINISHED: &str = "superblock.new";
 
-const COPY_BYTES: usize = 4096;
-const MAGIC: [u8; 8] = [0xff, b'L', b'W', b's', b'u', b'p', b'b', 0xfe];
-const FORMAT_VERSION: u32 = 1;
-/// Bytes 12 to 16 of a copy.
-const CHECKSUM: std::ops::Range<usize> = 12..16;
-
 /// What a server knows of itself when it starts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Superblock {
     /// The cluster it belongs to.
     pub cluster: ClusterId,
@@ -61,6 +44,13 @@ pub struct Superblock {
     pub incarnation: Incarnation,
     /// The address of its own, which it keeps.
     pub member_address: SocketAddr,
+    /// What it has promised, and what it knows to be in force: at most
+    /// [`BINDINGS_MAX`](crate::limits::BINDINGS_MAX) bindings of at most
+    /// [`MEMBERS_MAX`](crate::limits::MEMBERS_MAX) members. None in a file of format 1.
+    pub vote: Vote,
+    /// Which journal and store of its folder are the current ones: it is raised when others take
+    /// their place. 0 at first, and in a file of format 1.
+    pub generation: u32,
 }
 
 /// The superblock cannot be read or written.
@@ -111,11 +101,14 @@ pub fn read(storage: &dyn Storage) -> Result<Option<Superblock>, SuperblockError
         return Ok(None);
     };
     let newest = copies.newest(storage)?;
-    Ok(Some(newest.superblock))
+    Ok(Some(newest.superblock.clone()))
 }
 
 /// Replaces what is there, or makes the file. It is safe on the disk when this returns; after an
 /// error, either is there.
+///
+/// # Panics
+/// If the vote has more bindings, or one of them more members, than there can be: our own mistake.
 pub fn write(storage: &mut dyn Storage, superblock: &Superblock) -> Result<(), SuperblockError> {
     let Some(copies) = read_copies(storage)? else {
         return create(storage, superblock);
@@ -163,20 +156,6 @@ fn create_file(storage: &mut dyn Storage, bytes: &[u8]) -> io::Result<()> {
 /// The two copies as they are found.
 struct Copies([Result<GoodCopy, BadCopy>; 2]);
 
-/// A copy whose checksum is right.
-#[derive(Clone, Copy)]
-struct GoodCopy {
-    index: usize,
-    sequence: u64,
-    superblock: Superblock,
-}
-
-enum BadCopy {
-    WrongMagic,
-    Damaged,
-    Newer { sequence: u64, version: u32 },
-}
-
 fn read_copies(storage: &dyn Storage) -> Result<Option<Copies>, SuperblockError> {
     let fail = |source| SuperblockError::Io {
         action: "read",
@@ -201,7 +180,7 @@ fn read_copy(file: &dyn StorageFile, index: usize) -> io::Result<Result<GoodCopy
 
 impl Copies {
     /// The copy that counts.
-    fn newest(&self, storage: &dyn Storage) -> Result<GoodCopy, SuperblockError> {
+    fn newest(&self, storage: &dyn Storage) -> Result<&GoodCopy, SuperblockError> {
         let file = storage.path(FILE);
         let good = self.0.iter().filter_map(|it| it.as_ref().ok());
         let newest = good.max_by_key(|it| it.sequence);
@@ -213,94 +192,13 @@ impl Copies {
             }
         }
         match (newest, &self.0) {
-            (Some(newest), _) => Ok(*newest),
+            (Some(newest), _) => Ok(newest),
             (None, [Err(BadCopy::WrongMagic), Err(BadCopy::WrongMagic)]) => {
                 Err(SuperblockError::Foreign { file })
             }
             (None, _) => Err(SuperblockError::Damaged { file }),
         }
     }
-}
-
-fn encode(superblock: &Superblock, sequence: u64) -> Vec<u8> {
-    let mut bytes = vec![0; COPY_BYTES];
-    bytes[..8].copy_from_slice(&MAGIC);
-    BigEndian::write_u32(&mut bytes[8..], FORMAT_VERSION);
-    BigEndian::write_u64(&mut bytes[16..], sequence);
-    BigEndian::write_u128(&mut bytes[24..], superblock.cluster.0);
-    BigEndian::write_u32(&mut bytes[40..], superblock.lineage.counter);
-    BigEndian::write_u64(&mut bytes[44..], superblock.lineage.random);
-    BigEndian::write_u16(&mut bytes[52..], superblock.server.0);
-    BigEndian::write_u64(&mut bytes[54..], superblock.incarnation.counter);
-    BigEndian::write_u64(&mut bytes[62..], superblock.incarnation.random);
-    match superblock.member_address {
-        SocketAddr::V4(address) => {
-            bytes[70] = 4;
-            bytes[71..75].copy_from_slice(&address.ip().octets());
-        }
-        SocketAddr::V6(address) => {
-            bytes[70] = 6;
-            bytes[71..87].copy_from_slice(&address.ip().octets());
-            BigEndian::write_u32(&mut bytes[89..], address.scope_id());
-        }
-    }
-    BigEndian::write_u16(&mut bytes[87..], superblock.member_address.port());
-    let checksum = checksum(&bytes);
-    BigEndian::write_u32(&mut bytes[CHECKSUM], checksum);
-    bytes
-}
-
-fn decode(bytes: &[u8], index: usize) -> Result<GoodCopy, BadCopy> {
-    if bytes.len() < 8 || bytes[..8] != MAGIC {
-        return Err(BadCopy::WrongMagic);
-    }
-    if bytes.len() < COPY_BYTES || BigEndian::read_u32(&bytes[CHECKSUM]) != checksum(bytes) {
-        return Err(BadCopy::Damaged);
-    }
-    let version = BigEndian::read_u32(&bytes[8..]);
-    let sequence = BigEndian::read_u64(&bytes[16..]);
-    if version != FORMAT_VERSION {
-        return Err(BadCopy::Newer { sequence, version });
-    }
-    let superblock = Superblock {
-        cluster: ClusterId(BigEndian::read_u128(&bytes[24..])),
-        lineage: Lineage {
-            counter: BigEndian::read_u32(&bytes[40..]),
-            random: BigEndian::read_u64(&bytes[44..]),
-        },
-        server: ServerId(BigEndian::read_u16(&bytes[52..])),
-        incarnation: Incarnation {
-            counter: BigEndian::read_u64(&bytes[54..]),
-            random: BigEndian::read_u64(&bytes[62..]),
-        },
-        member_address: decode_address(&bytes[70..93]).ok_or(BadCopy::Damaged)?,
-    };
-    Ok(GoodCopy {
-        index,
-        sequence,
-        superblock,
-    })
-}
-
-fn decode_address(bytes: &[u8]) -> Option<SocketAddr> {
-    let port = BigEndian::read_u16(&bytes[17..]);
-    match bytes[0] {
-        4 => {
-            let ip = Ipv4Addr::from(BigEndian::read_u32(&bytes[1..]));
-            Some(SocketAddr::new(IpAddr::V4(ip), port))
-        }
-        6 => {
-            let ip = Ipv6Addr::from(BigEndian::read_u128(&bytes[1..]));
-            let scope_id = BigEndian::read_u32(&bytes[19..]);
-            Some(SocketAddr::V6(SocketAddrV6::new(ip, port, 0, scope_id)))
-        }
-        _ => None,
-    }
-}
-
-fn checksum(copy: &[u8]) -> u32 {
-    let before = crc32c::crc32c(&copy[..CHECKSUM.start]);
-    crc32c::crc32c_append(before, &copy[CHECKSUM.end..COPY_BYTES])
 }
 
 #[cfg(test)]

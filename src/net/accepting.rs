@@ -7,7 +7,7 @@
 //! nothing, and no descriptor has to be won back in a race with the journal and the store.
 
 use super::clock;
-use super::connection::{Bounds, Connection};
+use super::connection::{Bounds, Connection, Origin};
 use super::crowd::Place;
 use super::event::Event;
 use super::event_loop::{Alarm, EventLoop};
@@ -29,6 +29,16 @@ pub(super) struct Accepting {
 }
 
 impl<T> EventLoop<T> {
+    /// The connection has turned out to be another server's link, and no client. From now on no cap
+    /// concerns it, and its place is free for a client; it makes no difference whether it came in
+    /// within the caps or beyond one. Its bounds stay as they are, see [`Connection::bound`].
+    pub fn mark_as_link(&mut self, id: ConnectionId) {
+        if let Some(connection) = self.registry.connection(id.key()) {
+            let place = std::mem::replace(&mut connection.place, Place::Apart);
+            self.crowd.leave(connection.peer().ip(), place);
+        }
+    }
+
     /// Gives a listener its turn.
     pub(super) fn accept(&mut self, key: Key, events: &mut Vec<Event<T>>) {
         if let Some(listening) = self.registry.listening(key) {
@@ -85,14 +95,14 @@ impl<T> EventLoop<T> {
             input_bytes_max: self.config.input_bytes_max,
             output_bytes_max: self.config.send_queue_bytes_max,
         };
-        let connection = Connection::new(socket, peer, tag, place, bounds);
+        let connection = Connection::new(socket, peer, Origin::Accepted(tag, place), bounds);
         let key = self.registry.insert(Entry::Connection(connection));
         events.push(Event::Opened {
             connection: ConnectionId::new(key),
             listener: tag,
             peer,
             excess: match place {
-                Place::Within => None,
+                Place::Within | Place::Apart => None,
                 Place::Beyond(excess) => Some(excess),
             },
         });

@@ -1,7 +1,9 @@
 //! In which part of its life is a connection, and what may it do there?
 //!
 //! ```text
-//!            the peer ends its half
+//!   Connecting
+//!      │ it comes about
+//!      ▼     the peer ends its half
 //!     Open ────────────────────────► InputEnded
 //!      │                                  │          close_when_sent
 //!      ▼     the peer ends its half       ▼
@@ -12,7 +14,8 @@
 //! ```
 //!
 //! Being gone is not a state: the registry then no longer knows the connection. An error, a limit
-//! or `close` leads there from everywhere.
+//! or `close` leads there from everywhere. One that came in is open from the beginning; one that
+//! goes out has to come about first.
 
 use super::crowd::Place;
 use super::input::Input;
@@ -20,12 +23,15 @@ use super::listener::ListenerTag;
 use super::send_queue::SendQueue;
 use super::timers::TimerId;
 use mio::net::TcpStream;
+use rustix::io::Errno;
 use std::net::SocketAddr;
 use std::{fmt, io};
 
 /// A part of a connection's life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
+    /// The peer has not answered yet. Nothing is read, and what is queued waits.
+    Connecting,
     /// Both halves are open.
     Open,
     /// The peer will send no more; it may still read.
@@ -45,7 +51,8 @@ impl State {
     fn may_become(self, next: Self) -> bool {
         matches!(
             (self, next),
-            (Self::Open, Self::InputEnded | Self::Closing)
+            (Self::Connecting, Self::Open)
+                | (Self::Open, Self::InputEnded | Self::Closing)
                 | (Self::InputEnded, Self::ClosingInputEnded)
                 | (Self::Closing, Self::ClosingInputEnded | Self::Lingering)
         )
@@ -68,22 +75,25 @@ impl State {
 /// Why a connection is gone that nobody here has closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CloseReason {
-    /// The peer is gone, or has cut the connection: what was sent last may not have arrived.
+    /// The peer has said so, by a reset: its process is gone, or has cut the connection. What was
+    /// sent last may not have arrived. (It is evidence against a server, as [`Event::InputEnded`]
+    /// is; no other reason is.)
+    ///
+    /// [`Event::InputEnded`]: super::Event::InputEnded
     Reset,
     /// The peer has not read for so long that its send queue stayed full beyond the limit.
     TooSlow,
-    /// The system says that it cannot go on (the peer's machine has vanished, …).
+    /// The system says that it cannot go on: the peer's machine is silent, or cannot be reached.
+    /// Nobody knows about the peer itself.
     Failed(io::ErrorKind),
 }
 
 impl CloseReason {
     pub(super) fn of(error: &io::Error) -> Self {
-        match error.kind() {
-            io::ErrorKind::ConnectionReset
-            | io::ErrorKind::ConnectionAborted
-            | io::ErrorKind::NotConnected
-            | io::ErrorKind::BrokenPipe => Self::Reset,
-            kind => Self::Failed(kind),
+        match Errno::from_io_error(error) {
+            // A socket that timed out says so before it says EPIPE, and is freed when it does.
+            Some(Errno::CONNRESET | Errno::PIPE) => Self::Reset,
+            _ => Self::Failed(error.kind()),
         }
     }
 }
@@ -105,8 +115,8 @@ pub struct Connection {
     pub(super) socket: TcpStream,
     /// The other end.
     peer: SocketAddr,
-    /// Where it came in.
-    listener: ListenerTag,
+    /// Where it came in, if it did.
+    listener: Option<ListenerTag>,
     /// How it is counted.
     pub(super) place: Place,
     /// Its part of life.
@@ -135,12 +145,22 @@ pub struct Connection {
     pub(super) dirty: bool,
     /// Its send queue was full, and the caller was not yet told that it no longer is.
     pub(super) congested: bool,
-    /// When it is cut: set while its send queue is full, and always once it is closing.
+    /// When it is cut: set while it is being established, while its send queue is full, and always
+    /// once it is closing.
     pub(super) deadline: Option<TimerId>,
     /// How many bytes were thrown away; 0 unless it is closing.
     pub(super) discarded_bytes: usize,
     /// How much it may hold.
     pub(super) bounds: Bounds,
+}
+
+/// Where a connection comes from.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Origin {
+    /// Somebody has connected.
+    Accepted(ListenerTag, Place),
+    /// It was asked for here.
+    Dialled,
 }
 
 /// How much a connection may hold.
@@ -153,24 +173,22 @@ pub struct Bounds {
 }
 
 impl Connection {
-    pub(super) fn new(
-        socket: TcpStream,
-        peer: SocketAddr,
-        tag: ListenerTag,
-        place: Place,
-        bounds: Bounds,
-    ) -> Self {
+    pub(super) fn new(socket: TcpStream, peer: SocketAddr, origin: Origin, bounds: Bounds) -> Self {
+        let (state, listener, place) = match origin {
+            Origin::Accepted(tag, place) => (State::Open, Some(tag), place),
+            Origin::Dialled => (State::Connecting, None, Place::Apart),
+        };
         Self {
             socket,
             peer,
-            listener: tag,
+            listener,
             place,
-            state: State::Open,
+            state,
             input: Input::default(),
             output: SendQueue::default(),
             readable: false,
             hung_up: false,
-            writable: true,
+            writable: state == State::Open,
             paused: false,
             announce: false,
             listed: false,
@@ -193,8 +211,22 @@ impl Connection {
         self.peer
     }
 
-    /// The listener where it came in.
-    pub fn listener(&self) -> ListenerTag {
+    /// This end: the address that the peer has connected to, or the one that the system has
+    /// chosen to connect from. Asks the system.
+    pub fn local(&self) -> io::Result<SocketAddr> {
+        self.socket.local_addr()
+    }
+
+    /// Whether the peer is a process of this host, as far as addresses tell: it comes from
+    /// loopback, or from the very ip that it has connected to.
+    pub fn is_from_this_host(&self) -> bool {
+        let peer = self.peer.ip().to_canonical();
+        let local = || self.local().map(|local| local.ip().to_canonical());
+        peer.is_loopback() || local().is_ok_and(|local| local == peer)
+    }
+
+    /// The listener where it came in; none if it goes out.
+    pub fn listener(&self) -> Option<ListenerTag> {
         self.listener
     }
 
@@ -280,6 +312,9 @@ impl Connection {
         if self.state == State::Lingering {
             debug_assert!(self.output.is_empty());
         }
+        if self.state == State::Connecting {
+            debug_assert!(self.input.is_empty() && !self.readable && !self.writable);
+        }
     }
 }
 
@@ -298,9 +333,42 @@ mod tests {
     }
 
     #[test]
+    fn only_a_reset_is_a_reset() {
+        for errno in [Errno::CONNRESET, Errno::PIPE] {
+            assert_eq!(CloseReason::of(&errno.into()), CloseReason::Reset);
+        }
+        for errno in [
+            Errno::TIMEDOUT,
+            Errno::HOSTUNREACH,
+            Errno::NETUNREACH,
+            Errno::NETDOWN,
+            Errno::CONNREFUSED,
+            Errno::CONNABORTED,
+            Errno::NOTCONN,
+            Errno::NOBUFS,
+        ] {
+            let error = io::Error::from(errno);
+            assert_eq!(CloseReason::of(&error), CloseReason::Failed(error.kind()));
+        }
+        // An error that is nobody's errno cannot have come from the peer.
+        let made_up = io::Error::from(io::ErrorKind::ConnectionReset);
+        assert_eq!(
+            CloseReason::of(&made_up),
+            CloseReason::Failed(io::ErrorKind::ConnectionReset)
+        );
+    }
+
+    #[test]
     fn life_goes_one_way() {
         use State::*;
-        let states = [Open, InputEnded, Closing, ClosingInputEnded, Lingering];
+        let states = [
+            Connecting,
+            Open,
+            InputEnded,
+            Closing,
+            ClosingInputEnded,
+            Lingering,
+        ];
         let allowed: Vec<_> = states
             .iter()
             .flat_map(|from| states.iter().map(move |to| (*from, *to)))
@@ -309,6 +377,7 @@ mod tests {
         assert_eq!(
             allowed,
             [
+                (Connecting, Open),
                 (Open, InputEnded),
                 (Open, Closing),
                 (InputEnded, ClosingInputEnded),

@@ -34,6 +34,8 @@ pub(super) enum Place {
     Within,
     /// Beyond one, and to be told so.
     Beyond(Excess),
+    /// Not among clients: another server's link.
+    Apart,
 }
 
 /// How many clients there are.
@@ -89,6 +91,7 @@ impl Crowd {
     /// Counts one less.
     pub(super) fn leave(&mut self, address: IpAddr, place: Place) {
         match place {
+            Place::Apart => {}
             Place::Beyond(_) => self.refusals -= 1,
             Place::Within => {
                 self.clients -= 1;

@@ -24,6 +24,21 @@ pub enum Event<T> {
         /// to be a client.
         excess: Option<Excess>,
     },
+    /// A connection that was being established is there. Once, and before any other event of it.
+    Connected {
+        /// Which.
+        connection: ConnectionId,
+    },
+    /// A connection that was being established did not come about; it is gone, and its id with it.
+    ConnectFailed {
+        /// Which.
+        connection: ConnectionId,
+        /// Nobody listens there: the other machine has answered, and said no, or the connection has
+        /// reached itself. A timeout, an unreachable network and everything else is not that.
+        refused: bool,
+        /// What the system says.
+        error: io::ErrorKind,
+    },
     /// There is unread input that there was not before, or before the connection was resumed. Once
     /// a turn at most.
     Input(ConnectionId),

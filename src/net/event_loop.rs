@@ -16,6 +16,7 @@
 use super::accepting::Accepting;
 use super::clock;
 use super::config::LoopConfig;
+use super::connecting::FailedAtOnce;
 use super::connection::{CloseReason, Connection, State};
 use super::crowd::Crowd;
 use super::event::{Event, Waker};
@@ -25,6 +26,7 @@ use super::signals::{self, Signal};
 use super::timers::{TimerId, Timers};
 use crate::types::Time;
 use mio::{Events, Interest, Poll};
+use rustix::io::Errno;
 use signal_hook_mio::v1_0::Signals;
 use std::collections::VecDeque;
 use std::io;
@@ -67,6 +69,8 @@ pub struct EventLoop<T> {
     pub(super) dirty: Vec<ConnectionId>,
     /// Events that came up outside of a poll; the next one gives them first.
     pub(super) pending: Vec<Event<T>>,
+    /// Connections that failed as they began, of which the next poll tells.
+    pub(super) failed_at_once: Vec<FailedAtOnce>,
     /// Every deadline, the caller's included.
     pub(super) timers: Timers<Alarm<T>>,
     /// Where bytes are read to, before it is known how many there are: as long as the read budget.
@@ -104,6 +108,7 @@ impl<T> EventLoop<T> {
             touched: Vec::new(),
             dirty: Vec::new(),
             pending: Vec::new(),
+            failed_at_once: Vec::new(),
             timers: Timers::default(),
             scratch: vec![0; config.read_budget_bytes],
             waker,
@@ -159,6 +164,7 @@ impl<T> EventLoop<T> {
         self.list_touched();
         let wait = self.wait(wait_max);
         events.append(&mut self.pending);
+        self.tell_failed_at_once(events);
         match self.poll.poll(&mut self.polled, wait) {
             Ok(()) => self.take_polled(events),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -223,7 +229,8 @@ impl<T> EventLoop<T> {
     }
 
     fn wait(&mut self, wait_max: Option<Duration>) -> Option<Duration> {
-        if !self.ready.is_empty() || !self.pending.is_empty() {
+        let has_news = !self.pending.is_empty() || !self.failed_at_once.is_empty();
+        if has_news || !self.ready.is_empty() {
             return Some(Duration::ZERO);
         }
         let until_timer = self.timers.next_at().map(|at| at.since(clock::now()));
@@ -308,12 +315,15 @@ impl<T> EventLoop<T> {
             return;
         };
         connection.deadline = None;
-        if matches!(connection.state(), State::Open | State::InputEnded) {
-            let reason = CloseReason::TooSlow;
-            events.push(Event::Closed {
+        match connection.state() {
+            State::Connecting => {
+                return self.fail_to_connect(id.key(), &Errno::TIMEDOUT.into(), events);
+            }
+            State::Open | State::InputEnded => events.push(Event::Closed {
                 connection: id,
-                reason,
-            });
+                reason: CloseReason::TooSlow,
+            }),
+            State::Closing | State::ClosingInputEnded | State::Lingering => {}
         }
         self.free(id.key());
     }

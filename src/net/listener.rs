@@ -37,7 +37,8 @@ impl Listener {
             // Otherwise [::] would take the port of 0.0.0.0, and peers would be v4 in v6 clothes.
             socket.set_only_v6(true)?;
         }
-        set_inherited_options(&socket)?;
+        // What is accepted inherits them, at no cost for each.
+        set_options(&socket)?;
         socket.bind(&address.into())?;
         socket.listen(limits::LISTEN_BACKLOG)?;
         let socket = TcpListener::from_std(socket.into());
@@ -55,8 +56,8 @@ impl Listener {
     }
 }
 
-/// Sets what every accepted socket inherits from its listener, at no cost for each.
-fn set_inherited_options(socket: &Socket) -> io::Result<()> {
+/// Sets what every connection is to have.
+pub(super) fn set_options(socket: &Socket) -> io::Result<()> {
     // A turn's answers go out in one write: there is nothing for Nagle to gather.
     socket.set_tcp_nodelay(true)?;
     // A client whose machine has vanished would otherwise stay online for ever.

@@ -16,6 +16,7 @@
 mod accepting;
 pub mod clock;
 mod config;
+mod connecting;
 mod connection;
 mod crowd;
 pub mod descriptors;

@@ -37,6 +37,9 @@ impl<T> EventLoop<T> {
         let Some(connection) = self.registry.connection(key) else {
             return;
         };
+        if connection.state() == State::Connecting {
+            return self.take_outcome(key, event, events);
+        }
         let hung_up = event.is_read_closed() || event.is_error();
         connection.hung_up |= hung_up;
         connection.readable |= hung_up || event.is_readable();
@@ -59,8 +62,11 @@ impl<T> EventLoop<T> {
         if connection.may_read() {
             return;
         }
-        let error = connection.socket.take_error().ok().flatten();
-        let reason = error.map_or(CloseReason::Reset, |error| CloseReason::of(&error));
+        let reason = match connection.socket.take_error() {
+            Ok(Some(error)) | Err(error) => CloseReason::of(&error),
+            // An error that is nowhere to be found is no word of the peer's.
+            Ok(None) => CloseReason::Failed(io::ErrorKind::Other),
+        };
         self.break_off(key, reason, events);
     }
 
@@ -119,8 +125,8 @@ impl<T> EventLoop<T> {
             }
             State::Closing => connection.become_state(State::ClosingInputEnded),
             State::Lingering => self.free(key),
-            State::InputEnded | State::ClosingInputEnded => {
-                unreachable!("nothing is read after the end")
+            State::Connecting | State::InputEnded | State::ClosingInputEnded => {
+                unreachable!("nothing is read before the beginning and after the end")
             }
         }
     }

@@ -59,7 +59,7 @@ impl<T> EventLoop<T> {
 
     /// Sends what is queued, then closes our half, waits a little for the peer to close its own,
     /// and frees the connection. What comes in meanwhile is thrown away. For the caller it is
-    /// gone at once.
+    /// gone at once. One that is still being established is closed at once.
     pub fn close_when_sent(&mut self, id: ConnectionId) {
         let key = id.key();
         let Some(connection) = self.registry.connection(key) else {
@@ -68,6 +68,8 @@ impl<T> EventLoop<T> {
         match connection.state() {
             State::Open => connection.become_state(State::Closing),
             State::InputEnded => connection.become_state(State::ClosingInputEnded),
+            // Whoever does not answer is not waited for.
+            State::Connecting => return self.free(key),
             State::Closing | State::ClosingInputEnded | State::Lingering => return,
         }
         self.set_deadline(key, self.config.closing_time_max);
@@ -106,7 +108,8 @@ impl<T> EventLoop<T> {
             State::Open | State::InputEnded => self.watch_queue(key),
             State::Closing if is_sent => self.linger(key),
             State::ClosingInputEnded if is_sent => self.free(key),
-            State::Closing | State::ClosingInputEnded | State::Lingering => {}
+            // Its deadline is another one; it is looked at again once it is open.
+            State::Connecting | State::Closing | State::ClosingInputEnded | State::Lingering => {}
         }
     }
 
@@ -144,7 +147,7 @@ impl<T> EventLoop<T> {
         self.set_deadline(key, self.config.linger_time_max);
     }
 
-    fn set_deadline(&mut self, key: Key, after: Duration) {
+    pub(super) fn set_deadline(&mut self, key: Key, after: Duration) {
         let alarm = Alarm::Deadline(ConnectionId::new(key));
         let deadline = self.timers.set(clock::now() + after, alarm);
         let before = match self.registry.connection(key) {

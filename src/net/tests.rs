@@ -1,8 +1,8 @@
 //! What cannot be seen from outside of the room.
 
 use super::*;
-use socket2::SockRef;
-use std::io::{Read, Write};
+use socket2::{Domain, SockRef, Socket, Type};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
 use std::time::Duration;
 
@@ -41,6 +41,47 @@ fn an_accepted_socket_inherits_its_listeners_options() {
     let socket = SockRef::from(&connection.socket);
     assert!(socket.tcp_nodelay().unwrap());
     assert!(socket.keepalive().unwrap());
+}
+
+#[test]
+fn a_dialled_socket_has_the_same_options_and_no_timer_once_it_is_there() {
+    let mut net = EventLoop::<()>::new(LoopConfig::default()).unwrap();
+    let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let address = listener.local_addr().unwrap();
+    let id = net.connect(address, Duration::from_secs(30)).unwrap();
+    assert_eq!(net.timers.len(), 1);
+    until(&mut net, |_, events| {
+        events.contains(&Event::Connected { connection: id })
+    });
+    assert!(net.timers.is_empty());
+    let connection = net.connection(id).unwrap();
+    let socket = SockRef::from(&connection.socket);
+    assert!(socket.tcp_nodelay().unwrap());
+    assert!(socket.keepalive().unwrap());
+}
+
+#[test]
+fn a_connection_that_reaches_itself_is_refused() {
+    let mut net = EventLoop::<()>::new(LoopConfig::default()).unwrap();
+    // The kernel does it by chance, once in some 14,000 tries; binding the socket forces it.
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    let any_port = std::net::SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    socket.bind(&any_port.into()).unwrap();
+    socket.set_nonblocking(true).unwrap();
+    let address = socket.local_addr().unwrap().as_socket().unwrap();
+    let id = net.connect_by(socket, address, Duration::from_secs(30));
+    let connection = id.unwrap();
+    let events = until(&mut net, |_, events| !events.is_empty());
+    let failed = Event::ConnectFailed {
+        connection,
+        refused: true,
+        error: ErrorKind::ConnectionRefused,
+    };
+    assert_eq!(events, [failed]);
+    assert!(net.timers.is_empty());
+    // It leaves the port as it was: whose it is can bind it, even without SO_REUSEADDR.
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.bind(&address.into()).unwrap();
 }
 
 #[test]

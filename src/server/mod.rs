@@ -207,6 +207,8 @@ impl Server {
                 excess,
                 ..
             } => self.opened(connection, peer.ip(), excess),
+            // No connection goes out yet.
+            Event::Connected { .. } | Event::ConnectFailed { .. } => {}
             Event::Input(id) => self.unread.push_back(id),
             Event::InputEnded(id) => {
                 if let Some(client) = self.clients.get_mut(&id) {

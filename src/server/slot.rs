@@ -13,7 +13,7 @@ use crate::journal::superblock::{self, Superblock};
 use crate::journal::{Journal, Recovery};
 use crate::replica::{Entry, InvalidLog};
 use crate::store::{SqliteStore, Store};
-use crate::types::{ClusterId, Incarnation, Lineage, OpNumber, ServerId};
+use crate::types::{ClusterId, Incarnation, Lineage, OpNumber, ServerId, Vote};
 
 /// The journal's folder in a slot.
 const JOURNAL: &str = "journal";
@@ -158,6 +158,8 @@ fn found_slot(
             random: random(),
         },
         member_address,
+        vote: Vote::default(),
+        generation: 0,
     };
     superblock::write(&mut storage, &superblock)?;
     Ok(Opened {

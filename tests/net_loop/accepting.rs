@@ -18,7 +18,10 @@ fn a_connection_is_told_of_with_its_peer_and_its_listener() {
     };
     assert_eq!(rig.events, [opened]);
     let connection = rig.net.connection(id).unwrap();
-    assert_eq!((connection.peer(), connection.listener()), (peer, TAG));
+    assert_eq!(
+        (connection.peer(), connection.listener()),
+        (peer, Some(TAG))
+    );
 }
 
 #[test]

@@ -5,6 +5,8 @@
 
 mod accepting;
 mod closing;
+mod connecting;
+mod links;
 mod reading;
 mod rig;
 mod sending;

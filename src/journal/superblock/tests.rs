@@ -1,7 +1,10 @@
 //! Is a superblock there again after a crash, and is a bad one recognised?
 
+use super::format::{FORMAT_VERSION, seal};
 use super::*;
 use crate::journal::storage::{FaultyStorage, Unsynced};
+use crate::limits::{BINDINGS_MAX, MEMBERS_MAX};
+use crate::types::{Binding, Member, OpNumber, ViewNumber};
 
 fn superblock(counter: u64) -> Superblock {
     Superblock {
@@ -16,7 +19,45 @@ fn superblock(counter: u64) -> Superblock {
             random: !counter,
         },
         member_address: "127.0.0.1:5001".parse().unwrap(),
+        vote: vote(2, 3),
+        generation: counter as u32,
     }
+}
+
+/// A vote with so many bindings of so many members, all different.
+fn vote(bindings: usize, members: usize) -> Vote {
+    let member = |number: u64| Member {
+        server: ServerId(number as u16),
+        incarnation: Incarnation {
+            counter: number << 40,
+            random: !number,
+        },
+    };
+    let binding = |it: u64| Binding {
+        number: ViewNumber::new(it, ServerId(2)),
+        members: (0..members as u64).map(|i| member(100 * it + i)).collect(),
+    };
+    Vote {
+        promised: ViewNumber(u64::MAX),
+        bindings: (1..=bindings as u64).map(binding).collect(),
+        in_force: OpNumber(1 << 50),
+    }
+}
+
+/// What 0.1.0 wrote: two copies of format 1, which ended with the member address.
+fn format_1(superblock: &Superblock, sequence: u64) -> Vec<u8> {
+    let mut bytes = encode(superblock, sequence);
+    bytes[11] = 1;
+    bytes[93..].fill(0);
+    seal(&mut bytes);
+    bytes
+}
+
+fn put(storage: &mut FaultyStorage, bytes: &[u8]) {
+    let mut file = storage.create(FILE).unwrap();
+    file.write_at(bytes, 0).unwrap();
+    file.sync().unwrap();
+    storage.sync_directory().unwrap();
 }
 
 #[test]
@@ -30,6 +71,51 @@ fn what_is_written_comes_back_from_the_disk() {
         let left = storage.crash(&mut |_| false);
         assert_eq!(read(&left).unwrap(), Some(wanted));
     }
+}
+
+#[test]
+fn a_vote_comes_back_whole_up_to_the_most_there_can_be() {
+    for (bindings, members) in [(0, 0), (1, 0), (1, 1), (BINDINGS_MAX, MEMBERS_MAX)] {
+        let mut storage = FaultyStorage::new();
+        let mut wanted = superblock(1);
+        wanted.vote = vote(bindings, members);
+        wanted.generation = u32::MAX;
+        write(&mut storage, &wanted).unwrap();
+        assert_eq!(read(&storage).unwrap(), Some(wanted));
+    }
+}
+
+#[test]
+#[should_panic(expected = "9 bindings")]
+fn more_bindings_than_there_can_be_are_our_own_mistake() {
+    let mut wanted = superblock(1);
+    wanted.vote = vote(BINDINGS_MAX + 1, 1);
+    let _ = write(&mut FaultyStorage::new(), &wanted);
+}
+
+#[test]
+fn format_1_is_read_and_becomes_format_2_at_the_next_write() {
+    let without = |counter| Superblock {
+        vote: Vote::default(),
+        generation: 0,
+        ..superblock(counter)
+    };
+    let mut storage = FaultyStorage::new();
+    put(&mut storage, &format_1(&superblock(1), 7).repeat(2));
+    assert_eq!(read(&storage).unwrap(), Some(without(1)));
+    storage.record();
+    write(&mut storage, &superblock(2)).unwrap();
+    for steps in 0..=storage.steps() {
+        for left in crashes(&storage.after(steps)) {
+            let found = read(&left).unwrap().unwrap();
+            assert!([without(1), superblock(2)].contains(&found), "{found:?}");
+        }
+    }
+    let bytes = storage.contents(FILE);
+    for copy in bytes.chunks(COPY_BYTES) {
+        assert_eq!(copy[8..12], FORMAT_VERSION.to_be_bytes());
+    }
+    assert_eq!(read(&storage).unwrap(), Some(superblock(2)));
 }
 
 /// Every way to lose some of what is not synced, for a handful of pieces; else each piece
@@ -64,10 +150,10 @@ fn after_a_crash_at_any_point_there_is_the_old_or_the_new_and_the_new_once_it_wa
     }
     for steps in 0..=storage.steps() {
         let written = done.iter().rposition(|(end, _)| *end <= steps).unwrap();
-        let allowed: Vec<_> = done[written..].iter().take(2).map(|it| it.1).collect();
+        let allowed: Vec<_> = done[written..].iter().take(2).map(|it| &it.1).collect();
         for mut left in crashes(&storage.after(steps)) {
             let found = read(&left).unwrap();
-            assert!(allowed.contains(&found), "after {steps} steps: {found:?}");
+            assert!(allowed.contains(&&found), "after {steps} steps: {found:?}");
             write(&mut left, &superblock(9)).unwrap();
             let left = left.crash(&mut |_| false);
             assert_eq!(read(&left).unwrap(), Some(superblock(9)));
@@ -151,14 +237,45 @@ fn what_is_not_ours_and_what_is_newer_is_told_apart() {
     let error = read(&storage).unwrap_err();
     assert!(matches!(error, SuperblockError::Foreign { .. }));
     let mut bytes = encode(&superblock(1), 1).repeat(2);
-    bytes[COPY_BYTES + 11] = 2;
+    bytes[COPY_BYTES + 11] = 3;
     bytes[COPY_BYTES + 23] = 2;
-    let checksum = checksum(&bytes[COPY_BYTES..]);
-    BigEndian::write_u32(&mut bytes[COPY_BYTES + 12..], checksum);
+    seal(&mut bytes[COPY_BYTES..]);
     file.write_at(&bytes, 0).unwrap();
     let error = read(&storage).unwrap_err();
     assert!(matches!(
         error,
-        SuperblockError::NewerVersion { version: 2, .. }
+        SuperblockError::NewerVersion { version: 3, .. }
     ));
+}
+
+#[test]
+fn nothing_that_may_stand_in_a_copy_makes_reading_panic() {
+    let good = [encode(&superblock(1), 1), format_1(&superblock(1), 1)];
+    for good in good {
+        for length in 0..good.len() {
+            assert!(decode(&good[..length], 0).is_err(), "{length} bytes");
+        }
+        for offset in 0..good.len() {
+            for value in [0, 1, 9, 10, 0x7f, 0xff] {
+                let mut bytes = good.clone();
+                bytes[offset] = value;
+                let damaged = bytes != good;
+                assert_eq!(decode(&bytes, 0).is_err(), damaged, "byte {offset}");
+                // Even with a checksum that is right, which no accident makes.
+                seal(&mut bytes);
+                let _ = decode(&bytes, 0);
+            }
+        }
+    }
+}
+
+#[test]
+fn counts_beyond_what_there_can_be_are_damage() {
+    for (offset, value) in [(113, BINDINGS_MAX + 1), (122, MEMBERS_MAX + 1), (11, 0)] {
+        let mut bytes = encode(&superblock(1), 1);
+        bytes[offset] = value as u8;
+        seal(&mut bytes);
+        let decoded = decode(&bytes, 0);
+        assert!(matches!(decoded, Err(BadCopy::Damaged)), "byte {offset}");
+    }
 }

@@ -1,0 +1,123 @@
+//! What a link to another server is that a client is not, and how it ends.
+
+use crate::rig::{Client, Rig};
+use lastword::net::{CloseReason, ConnectionId, Event, Excess, LoopConfig};
+use socket2::SockRef;
+use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
+use std::time::Duration;
+
+/// A connection that the rig has asked for, and its other end.
+fn dialled(rig: &mut Rig) -> (TcpStream, ConnectionId) {
+    let peer = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let address = peer.local_addr().unwrap();
+    let connection = rig.net.connect(address, Duration::from_secs(60)).unwrap();
+    rig.until_event(Event::Connected { connection });
+    (peer.accept().unwrap().0, connection)
+}
+
+fn reset(stream: TcpStream) {
+    let socket = SockRef::from(&stream);
+    socket.set_linger(Some(Duration::ZERO)).unwrap();
+}
+
+fn was_reset(connection: ConnectionId) -> Event<&'static str> {
+    Event::Closed {
+        connection,
+        reason: CloseReason::Reset,
+    }
+}
+
+#[test]
+fn an_end_and_a_reset_are_told_apart_on_both_sides() {
+    let mut rig = Rig::new();
+    for is_dialled in [false, true] {
+        let pair = |rig: &mut Rig| {
+            if is_dialled {
+                return dialled(rig);
+            }
+            let (client, id) = rig.client();
+            client.stream.set_nonblocking(false).unwrap();
+            (client.stream, id)
+        };
+        let (stream, ended) = pair(&mut rig);
+        stream.shutdown(Shutdown::Write).unwrap();
+        rig.until_event(Event::InputEnded(ended));
+        assert!(rig.net.connection(ended).is_some());
+
+        let (stream, id) = pair(&mut rig);
+        reset(stream);
+        rig.until_event(was_reset(id));
+        assert_eq!(rig.count(Event::InputEnded(id)), 0);
+
+        // As it shows when somebody writes, and nobody reads.
+        let (stream, id) = pair(&mut rig);
+        rig.net.connection(id).unwrap().pause();
+        reset(stream);
+        rig.send(id, b"anybody there?");
+        rig.net.flush();
+        rig.until_event(was_reset(id));
+
+        // After the end, too.
+        let (stream, id) = pair(&mut rig);
+        stream.shutdown(Shutdown::Write).unwrap();
+        rig.until_event(Event::InputEnded(id));
+        reset(stream);
+        rig.until_event(was_reset(id));
+    }
+}
+
+#[test]
+fn a_link_leaves_its_place_to_a_client() {
+    let mut rig = Rig::with(LoopConfig {
+        clients_max: 1,
+        ..LoopConfig::default()
+    });
+    let (_link, link) = rig.client();
+    assert_eq!(rig.net.clients(), 1);
+    rig.net.mark_as_link(link);
+    rig.net.mark_as_link(link);
+    assert_eq!(rig.net.clients(), 0);
+    let (_client, client) = rig.client();
+    assert!(rig.events.iter().all(|event| excess_in(event).is_none()));
+    assert_eq!(rig.net.clients(), 1);
+
+    rig.net.close(link);
+    rig.net.mark_as_link(link);
+    assert_eq!(rig.net.clients(), 1);
+    rig.net.close(client);
+    assert_eq!(rig.net.clients(), 0);
+}
+
+#[test]
+fn clients_at_the_cap_keep_no_link_out() {
+    let mut rig = Rig::with(LoopConfig {
+        clients_max: 1,
+        refusals_max: 1,
+        ..LoopConfig::default()
+    });
+    let (_client, _) = rig.client();
+    let mut links: Vec<(Client, ConnectionId)> = Vec::new();
+    for _ in 0..5 {
+        let (link, id) = rig.client();
+        let last = rig.events.last().unwrap();
+        assert_eq!(excess_in(last), Some(Excess::Clients));
+        rig.net.mark_as_link(id);
+        links.push((link, id));
+    }
+    assert_eq!(rig.net.clients(), 1);
+    for (link, id) in &mut links {
+        rig.send(*id, b"welcome");
+        rig.net.flush();
+        rig.until(|_| {
+            link.try_read().unwrap();
+            link.read == b"welcome"
+        });
+    }
+}
+
+fn excess_in(event: &Event<&'static str>) -> Option<Excess> {
+    match event {
+        Event::Opened { excess, .. } => *excess,
+        _ => None,
+    }
+}
