@@ -83,7 +83,7 @@ impl Server {
             return true;
         };
         client.task.is_some()
-            || self.stopping.is_some()
+            || self.is_saying_farewell()
             || self.store_lags
             || client.in_flight.len() >= CONNECTION_REQUESTS_MAX
             || client.feed.is_full()
@@ -104,6 +104,10 @@ impl Server {
         client.greet_at = None;
         if matches!(client.dialect, Dialect::Undecided) {
             client.decide_dialect(first);
+            if let (Some(excess), Dialect::Text(_)) = (client.excess, &client.dialect) {
+                self.refuse_excess(id, excess);
+                return Taken::Waits;
+            }
             self.watch(id);
         }
         match self.clients[&id].dialect.clone() {
@@ -170,13 +174,15 @@ impl Server {
         taken
     }
 
-    /// A client's hello is answered with ours.
+    /// A client's hello is answered with ours; a server is no client any more.
     fn greet(&mut self, id: ConnectionId, hello: &Hello, consumed: usize) -> Taken {
-        if hello.role != Role::Client {
-            return self.broken(
-                id,
-                &bad_arguments("this server has no other servers; connect as a client"),
-            );
+        if hello.role == Role::Server {
+            self.become_link(id, hello, consumed);
+            return Taken::Waits;
+        }
+        if let Some(excess) = self.clients.get(&id).and_then(|client| client.excess) {
+            self.refuse_excess(id, excess);
+            return Taken::Waits;
         }
         let answer = self.hello();
         if let Some(out) = self.network.output(id) {
