@@ -4,12 +4,12 @@
 
 use lastword::limits::*;
 use lastword::types::*;
-use lastword::wire::Hello;
-use lastword::wire::frame::{FRAME_VERSION, HEADER_BYTES, Kind, MAGIC};
+use lastword::wire::frame::{FRAME_VERSION, HEADER_BYTES, Kind, MAGIC, put_frame};
 use lastword::wire::hello::{PROTOCOL_VERSION, encode_hello};
 use lastword::wire::message::*;
-use lastword::wire::reply::{encode_answer, encode_item, encode_push};
-use lastword::wire::request::encode_request;
+use lastword::wire::reply::{decode_from_server, encode_answer, encode_item, encode_push};
+use lastword::wire::request::{decode_from_client, encode_request};
+use lastword::wire::{Decoded, FromClient, FromServer, Hello, LinkHello};
 
 fn document() -> String {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/proto.md");
@@ -102,11 +102,8 @@ fn the_requests_of_the_example_are_what_the_encoder_writes() {
 
 #[test]
 fn the_answers_of_the_example_are_what_the_encoder_writes() {
-    let hello = Hello {
-        role: lastword::wire::Role::Server,
-        software: concat!("lastword ", env!("CARGO_PKG_VERSION")).into(),
-        ..Hello::client("")
-    };
+    let software = concat!("lastword ", env!("CARGO_PKG_VERSION"));
+    let hello = Hello::server(software, ClusterId(1), ServerId(1), ViewNumber(1));
     let answers = [
         Answer::Created { name: alice() },
         Answer::LoggedIn {
@@ -258,6 +255,60 @@ fn every_kind_stands_in_its_table() {
         };
         assert_eq!(row(section, &format!("{:04x}", kind.0))[1], name);
     }
+}
+
+#[test]
+fn what_servers_say_to_each_other_is_not_for_clients() {
+    assert!(document().contains("kinds `10xx`"));
+    for kind in Kind::PREPARE.0..=Kind::SNAPSHOT_OK.0 {
+        for section in ["Hello", "Requests", "Answers and items", "Pushes"] {
+            assert_eq!(rows(section, &format!("{kind:04x}")).len(), 0);
+        }
+        let frame = encoded(|out| {
+            put_frame(out, Kind(kind), RequestNumber(1), |out| {
+                out.extend(1u64.to_be_bytes());
+            });
+        });
+        let Decoded::Message {
+            message: FromClient::Asked(asked),
+            ..
+        } = decode_from_client(&frame, FRAME_BODY_BYTES_MAX)
+        else {
+            panic!("the connection goes on");
+        };
+        let code = asked.request.map_err(|refusal| refusal.code);
+        assert_eq!(code, Err(ErrorCode::UnknownCommand));
+    }
+}
+
+#[test]
+fn a_client_reads_a_hello_that_was_meant_for_a_server_and_what_newer_ones_add() {
+    let hello = Hello::server("lastword", ClusterId(1), ServerId(2), ViewNumber(3));
+    let link = LinkHello {
+        lineage: Lineage::default(),
+        incarnation: Incarnation::default(),
+        address: None,
+        encrypted: false,
+        nonce: 0,
+    };
+    let mut longer = encoded(|out| encode_hello(out, &hello.clone().with_link(link)));
+    longer.extend([0xff; 9]);
+    longer[7] += 9;
+    let Decoded::Message {
+        message: FromServer::Hello(found),
+        consumed,
+    } = decode_from_server(&longer)
+    else {
+        panic!("a hello is one, however long");
+    };
+    assert_eq!(consumed, longer.len());
+    assert_eq!(
+        Hello {
+            link: None,
+            ..found
+        },
+        hello
+    );
 }
 
 #[test]

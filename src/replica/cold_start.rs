@@ -1,26 +1,52 @@
-//! The first moment of a process: a cluster is founded, or a server starts with what it has.
+//! How does it begin: a cluster is founded, a server starts with what it has, everything was down?
+//!
+//! A server that starts is another process than the one that was a member: it is a learner, and
+//! looks for a primary. If there is none because everything was down, all members, by id, of the
+//! newest view that anyone has and of every earlier one back to the newest in force have to be
+//! present and promise; then the one with the most leads a new view of itself alone, and admits
+//! the others. Somebody who is absent may have gone on alone, and hold newer messages: a refused
+//! connect does not count here.
+//!
+//! A process that is still a member, but can never decide anything again, *resigns*: it becomes
+//! another process, as if it had been restarted, so that a cold start can begin.
 
-use std::collections::VecDeque;
-use std::net::SocketAddr;
-use std::sync::Arc;
+use std::time::Duration;
 
-use super::{Cluster, Entry, Incarnation, Lineage, Replica, ServerId, Status, View};
-use crate::types::{ClusterId, ClusterOp, Member, OpNumber, Timestamp, ViewNumber};
+use super::face::{Config, Identity, Note};
+use super::log::{Log, cluster_op};
+use super::normal::apply_to_cluster;
+use super::peers::{Contact, Dial};
+use super::random::Random;
+use super::{AfterSave, Entry, Leading, Replica, Sabotage};
+use crate::types::{
+    Cluster, ClusterOp, Incarnation, Lineage, Member, OpNumber, ServerId, Time, Timestamp,
+    ViewNumber, Vote,
+};
 use crate::wire::operation::decode_op;
+use crate::wire::peer::{PeerMessage, Proposal};
 
-/// Who a server is, as its superblock says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Identity {
-    /// The cluster it belongs to.
-    pub cluster: ClusterId,
-    /// The line of the cluster's history that it follows.
-    pub lineage: Lineage,
-    /// Its id.
-    pub server: ServerId,
-    /// This process of it.
-    pub incarnation: Incarnation,
-    /// Its member address.
-    pub address: SocketAddr,
+/// How long, after a cold start, those who were present are waited for before clients are let in.
+const GUESTS_AWAITED: Duration = Duration::from_secs(5);
+/// How long, in milliseconds, is waited between looks at whether a cold start can begin.
+const LOOK_AGAIN_MS: (u64, u64) = (20, 60);
+
+/// What a server starts with.
+#[derive(Debug)]
+pub struct Start {
+    /// Who it is. Its incarnation was raised for this process, durably.
+    pub identity: Identity,
+    /// What it has bound itself to.
+    pub vote: Vote,
+    /// What its store says of the cluster.
+    pub cluster: Option<Cluster>,
+    /// The last op that its store holds.
+    pub applied: OpNumber,
+    /// The ops behind it, out of its journal, in order.
+    pub log: Vec<Entry>,
+    /// Its journal cannot be used: nothing is known of it, and `log` is empty.
+    pub damaged: bool,
+    /// Lead at once, alone, whatever others may hold: a new lineage begins.
+    pub force: bool,
 }
 
 /// The log of a server cannot be gone on with.
@@ -35,15 +61,12 @@ pub enum InvalidLog {
         "the store and the journal do not fit together: the founding of the cluster is missing"
     )]
     NoFounding,
-    /// The newest view has other members, which may have gone on alone.
-    #[error("the newest view has other servers, which this version cannot wait for")]
-    OtherMembers,
 }
 
 impl Replica {
     /// The first process of a new cluster. It lets clients in once `backups` others are in sync.
-    pub fn found(identity: Identity, backups: u16, time: Timestamp) -> Self {
-        let mut replica = Self::new(identity, None, ViewNumber(0), OpNumber::ZERO);
+    pub fn found(identity: Identity, backups: u16, config: Config, now: Time) -> Self {
+        let mut replica = Self::new(identity, Vote::default(), config, now);
         let Identity {
             cluster,
             lineage,
@@ -51,138 +74,348 @@ impl Replica {
             address,
             ..
         } = identity;
-        replica.append_cluster_op(
-            ClusterOp::Found {
-                cluster,
-                lineage,
-                backups,
-            },
-            time,
-        );
-        replica.append_cluster_op(ClusterOp::Join { server, address }, time);
-        replica.propose_view(time);
+        replica.append_cluster_op(ClusterOp::Found {
+            cluster,
+            lineage,
+            backups,
+        });
+        replica.append_cluster_op(ClusterOp::Join { server, address });
+        replica.lead_alone(now);
         replica
     }
 
-    /// A process that starts with data: `cluster` as of the op `applied`, and all ops behind it
-    /// that the journal holds, in order. They are committed with the new view.
-    ///
-    /// A server whose newest view is itself alone may start at once: nobody can have gone on
-    /// without it.
-    pub fn restart(
-        identity: Identity,
-        cluster: Option<Cluster>,
-        applied: OpNumber,
-        log: Vec<Entry>,
-        time: Timestamp,
-    ) -> Result<Self, InvalidLog> {
-        let newest = newest_view(cluster.as_ref(), &log)?;
-        if newest.members.iter().any(|m| m.server != identity.server) {
-            return Err(InvalidLog::OtherMembers);
+    /// A process with nothing on its disk: it wants an id from whoever leads.
+    pub fn join(identity: Identity, config: Config, now: Time) -> Self {
+        Self::new(identity, Vote::default(), config, now)
+    }
+
+    /// A process that starts with what is on its disk.
+    pub fn start(start: Start, config: Config, now: Time) -> Result<Self, InvalidLog> {
+        check_log(&start)?;
+        let mut replica = Self::new(start.identity, start.vote, config, now);
+        replica.log = Log::after(start.applied, start.cluster.as_ref());
+        replica.damaged = start.damaged;
+        for entry in start.log {
+            replica.wall_clock = replica.wall_clock.max(entry.time);
+            replica.log.append(entry.into(), None);
         }
-        let address_known = newest_address(cluster.as_ref(), &log, identity.server)?;
-        let mut replica = Self::new(identity, cluster, newest.number, applied);
-        replica.head = OpNumber(applied.0 + log.len() as u64);
-        replica.persisted = replica.head;
-        replica.uncommitted = log.into_iter().map(|e| (Arc::new(e), None)).collect();
-        replica.propose_view(time);
-        if address_known != Some(identity.address) {
-            let Identity {
-                server, address, ..
-            } = identity;
-            let op = match address_known {
-                Some(_) => ClusterOp::Move { server, address },
-                None => ClusterOp::Join { server, address },
-            };
-            replica.append_cluster_op(op, time);
+        replica.log.all_persisted();
+        replica.log.note_in_force(replica.vote.in_force);
+        replica.cluster = start.cluster;
+        // Members whose joining is not committed here yet have to be found, too.
+        let mut known = replica.cluster.clone();
+        for entry in replica.log.uncommitted() {
+            if let Some(op) = cluster_op(entry) {
+                apply_to_cluster(&mut known, op, entry.op());
+            }
+        }
+        if let Some(known) = known {
+            replica.know_servers(&known.servers, now);
+        }
+        replica.highest_seen = replica.promised();
+        if start.force {
+            replica.force(now);
         }
         Ok(replica)
     }
 
-    fn new(
-        identity: Identity,
-        cluster: Option<Cluster>,
-        newest: ViewNumber,
-        applied: OpNumber,
-    ) -> Self {
-        let view = View {
-            number: ViewNumber::new(newest.round() + 1, identity.server),
-            lineage: identity.lineage,
-            primary: identity.server,
-            members: vec![Member {
-                server: identity.server,
-                incarnation: identity.incarnation,
-            }],
-        };
+    fn new(identity: Identity, vote: Vote, config: Config, now: Time) -> Self {
+        let contacts = config.contacts.iter().map(|address| Contact {
+            address: *address,
+            dial: Dial::new(now),
+        });
         Self {
             identity,
-            status: Status::Pending,
-            cluster,
-            view,
-            // No op has this number yet; `propose_view` says which one it is.
-            view_op: OpNumber::MAX,
-            head: applied,
-            persisted: applied,
-            commit: applied,
-            uncommitted: VecDeque::new(),
-            outputs: VecDeque::new(),
+            promised_here: None,
+            vote,
+            saves_asked: 0,
+            saves_done: 0,
+            after_save: Default::default(),
+            log: Log::after(OpNumber::ZERO, None),
+            cluster: None,
+            damaged: false,
+            peers: Default::default(),
+            links: Default::default(),
+            joiners: Default::default(),
+            contacts: contacts.collect(),
+            rumours: Default::default(),
+            highest_seen: ViewNumber(0),
+            leading: Leading::No,
+            is_stuck: false,
+            following: None,
+            candidacy: None,
+            stand_at: None,
+            stopped_since: None,
+            view_since: now,
+            promised_at: now,
+            claims: Default::default(),
+            guests: None,
+            cold_at: Some(now),
+            reads: Default::default(),
+            ping_at: now,
+            called_at: now,
+            silence_counts_from: now,
+            unsettled: true,
+            to_send: false,
+            leaving: false,
+            wall_clock: Timestamp(0),
+            random: Random::new(config.seed),
+            sabotage: Sabotage::default(),
+            outputs: Default::default(),
+            config,
         }
     }
 
-    fn propose_view(&mut self, time: Timestamp) {
-        self.view_op = self.head.next();
-        self.append_cluster_op(ClusterOp::View(self.view.clone()), time);
+    /// A view of this server alone, which nobody else has to agree to.
+    fn lead_alone(&mut self, now: Time) {
+        let me = self.me();
+        let proposal = Proposal {
+            number: self.next_number(),
+            lineage: self.identity.lineage,
+            candidate: me,
+            members: vec![me],
+            standing: Vec::new(),
+            silent: Vec::new(),
+            dead: Vec::new(),
+            promised: Vec::new(),
+            unreached: Vec::new(),
+            cold: true,
+            last: self.log.last(),
+        };
+        self.begin_candidacy(proposal, None, now);
     }
-}
 
-fn newest_view(cluster: Option<&Cluster>, log: &[Entry]) -> Result<View, InvalidLog> {
-    let mut newest = cluster.map(|c| c.view.clone());
-    let mut founded = cluster.is_some();
-    for op in cluster_ops(log) {
-        match op? {
-            ClusterOp::Found { .. } => founded = true,
-            ClusterOp::View(view) if founded => newest = Some(view),
-            _ => {}
+    /// A new lineage begins with this server alone.
+    fn force(&mut self, now: Time) {
+        self.identity.lineage = Lineage {
+            counter: self.identity.lineage.counter + 1,
+            random: self.random.next(),
+        };
+        self.vote.bindings.clear();
+        self.lead_alone(now);
+        if let Some(candidacy) = &mut self.candidacy {
+            // Whatever stood before is overruled.
+            candidacy.forced = true;
         }
     }
-    if !founded {
-        return Err(InvalidLog::NoFounding);
-    }
-    // A founder that died between its first op and its first view has led nothing yet.
-    Ok(newest.unwrap_or(View {
-        number: ViewNumber(0),
-        lineage: Lineage::default(),
-        primary: ServerId(0),
-        members: Vec::new(),
-    }))
-}
 
-fn newest_address(
-    cluster: Option<&Cluster>,
-    log: &[Entry],
-    me: ServerId,
-) -> Result<Option<SocketAddr>, InvalidLog> {
-    let mut newest = cluster
-        .and_then(|c| c.servers.iter().find(|s| s.server == me))
-        .map(|s| s.address);
-    for op in cluster_ops(log) {
-        match op? {
-            ClusterOp::Join { server, address } | ClusterOp::Move { server, address }
-                if server == me =>
-            {
-                newest = Some(address);
-            }
-            _ => {}
+    /// Whether everybody is present whom a cold start needs, and has promised.
+    pub(super) fn is_cold_decided(&self, proposal: &Proposal) -> bool {
+        let is_forced = self.candidacy.as_ref().is_some_and(|c| c.forced);
+        let has_promised = |server: ServerId| proposal.promised.iter().any(|m| m.server == server);
+        is_forced
+            || self
+                .bases()
+                .flat_map(|view| &view.members)
+                .all(|member| has_promised(member.server))
+    }
+
+    /// `cold_propose`: if nobody leads, nobody can, and everybody who counts is here.
+    pub(super) fn cold_propose_or_wait(&mut self, now: Time) {
+        if self.candidacy.is_some() || !self.could_cold_start() {
+            return;
+        }
+        if self.cold_at.is_some_and(|at| now < at) {
+            return;
+        }
+        let pause = self.random.between(LOOK_AGAIN_MS.0, LOOK_AGAIN_MS.1);
+        self.cold_at = Some(now + Duration::from_millis(pause));
+        if !self.absent().is_empty() || !self.is_ahead() {
+            return;
+        }
+        let me = self.me();
+        let proposal = Proposal {
+            number: self.next_number(),
+            lineage: self.identity.lineage,
+            candidate: me,
+            members: vec![me],
+            standing: self.bases().cloned().collect(),
+            silent: Vec::new(),
+            dead: Vec::new(),
+            promised: Vec::new(),
+            unreached: Vec::new(),
+            cold: true,
+            last: self.log.last(),
+        };
+        self.begin_candidacy(proposal, None, now);
+    }
+
+    /// This server has a log, is no member that counts, and knows nobody who leads or could.
+    fn could_cold_start(&self) -> bool {
+        self.identity.server != ServerId(0)
+            && self.newest_number() != ViewNumber(0)
+            && !self.damaged
+            && !self.leaving
+            && !self.is_intact()
+            && self.leading == Leading::No
+            && self.following.is_none()
+            && !self
+                .peers
+                .values()
+                .any(|peer| peer.link.is_some() && peer.report.is_some_and(|r| r.intact || r.leads))
+    }
+
+    /// Servers that a cold start has to wait for, since they may have gone on without this one.
+    pub(super) fn absent(&self) -> Vec<ServerId> {
+        let me = self.identity.server;
+        let members = self.bases().flat_map(|view| &view.members);
+        let mut absent: Vec<ServerId> = members
+            .map(|member| member.server)
+            .filter(|server| *server != me && !self.is_present(*server))
+            .collect();
+        absent.sort_unstable();
+        absent.dedup();
+        absent
+    }
+
+    /// There is a link to it, and it has said how it is.
+    fn is_present(&self, server: ServerId) -> bool {
+        let peer = self.peers.get(&server);
+        peer.is_some_and(|peer| peer.link.is_some() && peer.report.is_some())
+    }
+
+    /// This server is a member of the newest view that anybody present has, and no other member of
+    /// it has more.
+    fn is_ahead(&self) -> bool {
+        let Some(view) = self.view() else {
+            return false;
+        };
+        let (me, last) = (self.identity.server, self.log.last());
+        view.member(me).is_some()
+            && self.peers.iter().all(|(server, peer)| {
+                let report = match (peer.link, peer.report) {
+                    (Some(_), Some(report)) => report,
+                    _ => return true,
+                };
+                let has_more = report.last > last || report.last == last && *server < me;
+                report.newest <= view.number
+                    && !(has_more && view.member(*server).is_some() && report.newest == view.number)
+            })
+    }
+
+    /// `cold_promise`: if this server could not lead itself, and the candidate has at least as
+    /// much.
+    pub(super) fn cold_promise(&mut self, from: ServerId, proposal: Proposal, now: Time) {
+        let base = proposal.standing.last().map_or(ViewNumber(0), |v| v.number);
+        let is_lower = self.newest_number() > base
+            || self.newest_number() == base && self.log.last() > proposal.last;
+        if is_lower || self.is_intact() || self.leading != Leading::No || self.damaged {
+            return;
+        }
+        self.promise(from, proposal, now);
+    }
+
+    /// Who was present when everything began anew is to be in sync before clients are let in.
+    pub(super) fn expect_guests(&mut self, promised: &[Member], now: Time) {
+        let me = self.identity.server;
+        let guests: Vec<ServerId> = promised
+            .iter()
+            .map(|m| m.server)
+            .filter(|server| *server != me)
+            .collect();
+        self.guests = (!guests.is_empty()).then_some((guests, now + GUESTS_AWAITED));
+    }
+
+    /// Clients need not wait for those who were present at a cold start any more.
+    pub(super) fn guests_are_in(&self) -> bool {
+        let Some((guests, until)) = &self.guests else {
+            return true;
+        };
+        let view = self.view();
+        let is_in = |server: &ServerId| view.is_some_and(|view| view.member(*server).is_some());
+        self.called_at >= *until || guests.iter().all(is_in)
+    }
+
+    /// A member that can never decide anything again gives up its place: when all members of its
+    /// views are here, but some as later processes; or when others went on without it.
+    pub(super) fn resign_if_lost(&mut self, now: Time) {
+        if !self.is_intact() || self.leading != Leading::No || self.leaving {
+            return;
+        }
+        let someone_leads = self.peers.values().any(|peer| {
+            peer.link.is_some()
+                && peer
+                    .report
+                    .is_some_and(|r| r.leads && r.newest >= self.newest_number())
+        });
+        if someone_leads {
+            return; // Its Lead says what to do.
+        }
+        let me = self.me();
+        let is_left_out = self.peers.values().any(|peer| {
+            peer.link.is_some()
+                && peer.standing.last().is_some_and(|view| {
+                    view.lineage == self.identity.lineage
+                        && view.number > self.newest_number()
+                        && !view.contains(me)
+                })
+        });
+        let others = || {
+            self.bases()
+                .flat_map(|view| view.members.iter())
+                .filter(|m| m.server != me.server)
+        };
+        let all_here = others().all(|m| self.is_present(m.server));
+        let some_reborn = others().any(|m| {
+            let seen = self.peers.get(&m.server).and_then(|peer| peer.incarnation);
+            seen.is_some_and(|seen| seen.counter > m.incarnation.counter)
+        });
+        if is_left_out || all_here && some_reborn {
+            self.resign(now);
         }
     }
-    Ok(newest)
+
+    /// `resign`: as if this process had been restarted.
+    pub(super) fn resign(&mut self, now: Time) {
+        self.stop_leading(now);
+        self.candidacy = None;
+        self.stand_at = None;
+        self.cold_at = Some(now);
+        self.following = None;
+        self.promised_here = None;
+        self.identity.incarnation = Incarnation {
+            counter: self.identity.incarnation.counter + 1,
+            random: self.random.next(),
+        };
+        // What this process knew of others' ends was known by a process that is gone.
+        for peer in self.peers.values_mut() {
+            peer.dead = None;
+        }
+        self.save();
+        self.after_save(AfterSave::Reborn);
+        self.note(Note::Resigned);
+    }
+
+    /// Somebody has forced a primary: this server's history is not the cluster's any more where the
+    /// two differ.
+    pub(super) fn adopt_lineage(&mut self, lineage: Lineage) {
+        self.identity.lineage = lineage;
+        self.vote = Vote::default();
+        self.highest_seen = ViewNumber(0);
+        self.rumours.clear();
+        let now = self.called_at;
+        self.resign(now);
+    }
+
+    /// Somebody wants this server to end.
+    pub(super) fn leave(&mut self) {
+        self.leaving = true;
+        self.send_to_all(&PeerMessage::Leave);
+        self.unsettled = true;
+    }
 }
 
-fn cluster_ops(log: &[Entry]) -> impl Iterator<Item = Result<ClusterOp, InvalidLog>> + '_ {
-    log.iter()
-        .filter_map(|entry| match decode_op(entry.payload()) {
-            Ok(crate::types::Op::Cluster(op)) => Some(Ok(op)),
-            Ok(crate::types::Op::Chat(_)) => None,
-            Err(_) => Some(Err(InvalidLog::Unreadable(entry.op()))),
-        })
+/// Every op can be read, and they begin with a founding.
+fn check_log(start: &Start) -> Result<(), InvalidLog> {
+    let mut founded = start.cluster.is_some() || start.damaged;
+    for entry in &start.log {
+        decode_op(entry.payload()).map_err(|_| InvalidLog::Unreadable(entry.op()))?;
+        founded |= matches!(cluster_op(entry), Some(ClusterOp::Found { .. }));
+    }
+    // A server that has joined and was given nothing yet has no founding either.
+    if founded || start.log.is_empty() && start.applied == OpNumber::ZERO {
+        Ok(())
+    } else {
+        Err(InvalidLog::NoFounding)
+    }
 }

@@ -217,7 +217,9 @@ pub enum Output {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unwanted {
     /// It belongs to another cluster.
-    #[error("it belongs to another cluster; start it with another --data folder, or with other addresses")]
+    #[error(
+        "it belongs to another cluster; start it with another --data folder, or with other addresses"
+    )]
     OtherCluster,
     /// It follows a history that was forced beside this one.
     #[error(

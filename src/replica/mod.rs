@@ -1,161 +1,273 @@
-//! When is an op committed?
+//! When is an op committed, and who may say so?
 //!
 //! The replica is the protocol as a pure state machine: no sockets, no files, no clocks. What
-//! happens outside comes in by [`Replica::handle_input`]; what is to be done comes out of
-//! [`Replica::poll_output`], which has to be drained after every input, in order. Nothing that
-//! depends on the journal comes out before its [`Input::Persisted`] came in: the rule stands here
-//! and not in the driver, so that no driver can forget it.
+//! happens outside comes in by [`Replica::handle_input`] and [`Replica::handle_timeout`]; what is
+//! to be done comes out of [`Replica::poll_output`], which has to be drained after every turn, in
+//! order. What must be durable before it is told is gated here and not in the driver, so that no
+//! driver can forget it: a PrepareOk comes out only after its [`Input::Persisted`] came in, and a
+//! promise only after its [`Input::Saved`].
 //!
-//! For now a view has one member. What is there already keeps to the words of the protocol, so
-//! that further members are further inputs and outputs, and not another program.
+//! It is primary-backup in the line of PacificA (every member of the view acknowledges) with the
+//! view changes of Viewstamped Replication, and with servers that are *known* to be dead leaving
+//! the quorum's denominator, so that the last of three serves.
+//!
+//! The names of the transitions are those of the model in `tests/model`, so that the two can be
+//! laid side by side:
 //!
 //! | file | what happens there |
 //! | --- | --- |
-//! | [`cold_start`](self) | a cluster is founded; a server starts again with what it has |
-//! | [`normal`](self) | a request becomes an op, is persisted, and is committed |
+//! | [`face`] | what goes in and what comes out |
+//! | [`log`] | what stands in the log |
+//! | [`peers`] | links: kept, closed, dialed again |
+//! | [`evidence`] | who is dead, who is silent, who is fresh: `beat`, `age`, `evidence` |
+//! | [`normal`] | `request`, `prepare`, `commit`, `tell`; reads |
+//! | [`view_change`] | `propose`, `promise`, `veto`, `decide` |
+//! | [`catch_up`] | `install`, `learn`, `catch_up`, `admit`: everybody gets the primary's log |
+//! | [`cold_start`] | a founding, a start, `cold_propose`, `cold_promise`, `resign`, a forced primary |
+//! | [`report`] | how it stands, for people and for the clients' gate |
 
+mod catch_up;
 mod cold_start;
+mod evidence;
+mod face;
+mod log;
 mod normal;
+mod peers;
+mod random;
+mod report;
+mod view_change;
 
-pub use cold_start::{Identity, InvalidLog};
-
-use std::collections::VecDeque;
-use std::net::SocketAddr;
-use std::sync::Arc;
-
-use crate::types::{Cluster, Incarnation, Lineage, OpNumber, ServerId, Time, Timestamp, View};
+pub use self::cold_start::{InvalidLog, Start};
+pub use self::face::{Config, Identity, Input, LinkId, Note, Output, Ticket, Unwanted};
+pub use self::report::{Condition, NotReady, Role, ServerStatus};
 pub use crate::wire::prepare::Entry;
 
-/// A driver's own name for who asked: it comes back with what became of the request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Ticket(pub u64);
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
 
-/// What happened outside.
-#[derive(Debug)]
-pub enum Input<'a> {
-    /// A client wants an op in the log.
-    Request {
-        /// Who asks.
-        ticket: Ticket,
-        /// The wall clock.
-        time: Timestamp,
-        /// The op, encoded.
-        payload: &'a [u8],
-    },
-    /// A client wants an answer out of the state, at least as new as all that was acknowledged
-    /// before it asked.
-    Read {
-        /// Who asks.
-        ticket: Ticket,
-    },
-    /// This server's member address is another one now.
-    Moved {
-        /// Where the others reach it from now on.
-        address: SocketAddr,
-        /// The wall clock.
-        time: Timestamp,
-    },
-    /// The journal has synced everything up to this op.
-    Persisted {
-        /// The last of them.
-        op: OpNumber,
-    },
-}
-
-/// What is to be done outside.
-#[derive(Clone, Debug)]
-pub enum Output {
-    /// Append this to the journal, and say `Persisted` when it is synced. Many may be synced at
-    /// once.
-    Append(Arc<Entry>),
-    /// This op is committed: apply it and answer whoever asked. They come in order, without gaps,
-    /// each once.
-    Committed {
-        /// The op.
-        entry: Arc<Entry>,
-        /// Who asked here and waits for an answer, if anybody.
-        ticket: Option<Ticket>,
-    },
-    /// The state may be read for this client now.
-    Readable(Ticket),
-    /// The request never reached the log: no view is in force in which this server leads.
-    NotReady(Ticket),
-}
-
-/// Where a server stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Status {
-    /// It has proposed its view and not persisted it: it leads nobody yet.
-    Pending,
-    /// Its view is in force.
-    Primary,
-}
+use self::log::Log;
+use self::peers::{Contact, Peer};
+use self::random::Random;
+use self::view_change::{Candidacy, Promised};
+use crate::types::{Cluster, Member, OpNumber, ServerId, Time, Timestamp, View, ViewNumber, Vote};
+use crate::wire::peer::{PeerMessage, Report, Rumour};
 
 /// The protocol's state machine of one server.
 #[derive(Debug)]
 pub struct Replica {
-    /// Who this server is. Never changes while it runs, but for its address.
+    /// Who this server is. Its incarnation rises when it resigns.
     identity: Identity,
-    status: Status,
+    config: Config,
+    /// What it has bound itself to, as it was last given to be saved.
+    vote: Vote,
+    /// The newest proposal, of its own or another's, that this very process has promised.
+    promised_here: Option<Promised>,
+    /// How many times [`Output::Save`] came out, and how many of them are on disk.
+    saves_asked: u64,
+    saves_done: u64,
+    /// What waits for a save, with its number; in order.
+    after_save: VecDeque<(u64, AfterSave)>,
+
+    log: Log,
     /// What the committed ops have made of the cluster. `None` until the founding is committed.
     cluster: Option<Cluster>,
-    /// The view that this process leads, from the moment it was proposed. Its only member is
-    /// this process.
-    view: View,
-    /// The op of `view` in the log: the view is in force once it is committed.
-    view_op: OpNumber,
-    /// The highest op in the log.
-    head: OpNumber,
-    /// The highest op that the journal has synced; at most `head`.
-    persisted: OpNumber,
-    /// The highest op that every member of the view has persisted; at most `persisted`.
-    commit: OpNumber,
-    /// The ops above `commit` up to `head`, without gaps, with those who wait for them.
-    uncommitted: VecDeque<(Arc<Entry>, Option<Ticket>)>,
-    /// What the driver has not fetched yet. It grows within one input only, by at most what is
-    /// uncommitted.
+    /// The journal cannot be used, or nothing is known of it: this server neither leads nor counts
+    /// in a cold start before it was given everything by another.
+    damaged: bool,
+
+    /// Every other server that has an id.
+    peers: BTreeMap<ServerId, Peer>,
+    /// Whose link it is; each is its peer's, or about to be closed by it.
+    links: BTreeMap<LinkId, ServerId>,
+    /// Links of servers that have no id yet.
+    joiners: BTreeMap<LinkId, Joiner>,
+    /// Where else somebody may be found.
+    contacts: Vec<Contact>,
+    /// What was last heard of what servers have promised, from them or from others.
+    rumours: BTreeMap<ServerId, Rumour>,
+    /// The highest view number that was seen anywhere.
+    highest_seen: ViewNumber,
+
+    /// Whether this server leads its newest view.
+    leading: Leading,
+    /// It leads, and has not reached all members for so long, without being able to go on without
+    /// them, that clients are not left waiting.
+    is_stuck: bool,
+    /// Whom it follows; `None` while it leads, or knows nobody.
+    following: Option<Following>,
+    /// Its own proposal.
+    candidacy: Option<Candidacy>,
+    /// When it stands, unless what made it want to has passed.
+    stand_at: Option<Time>,
+    /// When it stopped leading because of a promise, and nobody has led since.
+    stopped_since: Option<Time>,
+    /// Since when its newest view is on its disk.
+    view_since: Time,
+    /// When its newest promise was given.
+    promised_at: Time,
+    /// Since when claims are known that somebody is dead who is linked here.
+    claims: BTreeMap<Member, Time>,
+    /// After a cold start: those who were present and are to be admitted before clients are let
+    /// in, and until when they are waited for.
+    guests: Option<(Vec<ServerId>, Time)>,
+    /// When it stands in a cold start.
+    cold_at: Option<Time>,
+
+    /// Reads that wait for proof that this server still leads.
+    reads: VecDeque<Ticket>,
+    /// When the next Pings are due.
+    ping_at: Time,
+    /// When the core was last called, and since when silence counts, after it was not called for
+    /// too long.
+    called_at: Time,
+    silence_counts_from: Time,
+    /// Something has changed that may let somebody stand, decide, be admitted or resign.
+    unsettled: bool,
+    /// Ops were appended, or may be sent, that some peer was not sent yet.
+    to_send: bool,
+    /// Somebody wants this server to end.
+    leaving: bool,
+    /// The highest time that an op carries.
+    wall_clock: Timestamp,
+    random: Random,
+    sabotage: Sabotage,
+    /// What the driver has not fetched yet.
     outputs: VecDeque<Output>,
+}
+
+/// Whether this server leads its newest view.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Leading {
+    No,
+    /// It has decided the view whose op is this one, and not all members have that on disk.
+    Pending(OpNumber),
+    /// All members have it.
+    Active,
+}
+
+/// Whom this server follows.
+#[derive(Debug)]
+struct Following {
+    view: View,
+    leader: ServerId,
+    /// All members are known to have the view.
+    in_force: bool,
+    /// Up to here, this log is the leader's.
+    matched: OpNumber,
+    /// The highest commit number that the leader has told.
+    told: OpNumber,
+    /// The last op that was acknowledged.
+    acknowledged: OpNumber,
+}
+
+/// A server that has no id yet.
+#[derive(Debug)]
+struct Joiner {
+    address: SocketAddr,
+    /// The id that it gets once the op is committed that says so.
+    given: Option<ServerId>,
+}
+
+/// What is done once something is on disk.
+#[derive(Debug)]
+enum AfterSave {
+    /// A message may be told.
+    Send(ServerId, PeerMessage),
+    /// Its own proposal is promised by itself.
+    OwnPromise(ViewNumber),
+    /// It is another process now, and dials everybody.
+    Reborn,
+}
+
+/// Rules that a test has taken out, to see that they are missed.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sabotage {
+    /// An op counts as committed once a majority has it.
+    pub commit_by_majority: bool,
+    /// Neither reads nor deaths ask for a fresh echo.
+    pub no_freshness: bool,
+    /// Promises are told before they are saved.
+    pub promise_not_saved: bool,
+    /// Only the newest view counts, not all standing ones.
+    pub newest_view_only: bool,
+    /// Nobody objects to being called silent or dead.
+    pub no_veto: bool,
+    /// A server stands and votes though a promise binds it.
+    pub unbound: bool,
 }
 
 impl Replica {
     /// Takes in what happened. Drain [`Self::poll_output`] afterwards.
-    pub fn handle_input(&mut self, input: Input<'_>, _now: Time) {
+    pub fn handle_input(&mut self, input: Input<'_>, now: Time) {
+        self.called(now);
         match input {
             Input::Request {
                 ticket,
                 time,
                 payload,
             } => self.request(ticket, time, payload),
-            Input::Read { ticket } => self.read(ticket),
-            Input::Moved { address, time } => self.moved(address, time),
-            Input::Persisted { op } => self.journal_persisted(op),
+            Input::Read { ticket } => self.read(ticket, now),
+            Input::Moved { address } => self.moved(address),
+            Input::Persisted { op } => self.persisted(op, now),
+            Input::Saved => self.saved(now),
+            Input::LinkUp { link, peer, dialed } => self.link_up(link, peer, dialed, now),
+            Input::LinkEnded { link, by_peer } => self.link_ended(link, by_peer, now),
+            Input::DialFailed { address, refused } => self.dial_failed(address, refused, now),
+            Input::Message { link, message } => self.message(link, message, now),
+            Input::Fetched {
+                link,
+                after,
+                entries,
+            } => self.fetched(link, after, entries),
+            Input::Installed { cluster, last } => self.installed(cluster, last, now),
+            Input::Leave => self.leave(),
+        }
+        if std::mem::take(&mut self.unsettled) {
+            self.settle(now);
         }
         if cfg!(debug_assertions) {
             self.check_invariants();
         }
     }
 
-    /// Takes in that time has passed.
-    pub fn handle_timeout(&mut self, _now: Time) {}
+    /// Takes in that time has passed: after a turn's inputs, when [`Self::poll_timeout`] says so.
+    pub fn handle_timeout(&mut self, now: Time) {
+        self.called(now);
+        self.dial_those_due(now);
+        if now >= self.ping_at {
+            self.ping_all(now);
+        }
+        self.age(now);
+        self.unsettled = false;
+        self.settle(now);
+        if cfg!(debug_assertions) {
+            self.check_invariants();
+        }
+    }
 
-    /// When [`Self::handle_timeout`] wants to be called; a view of one member waits for nobody.
+    /// When [`Self::handle_timeout`] wants to be called.
     pub fn poll_timeout(&self) -> Option<Time> {
-        None
+        let candidacy = self.candidacy.as_ref().map(Candidacy::next_step);
+        [
+            Some(self.ping_at),
+            self.next_dial(),
+            self.stand_at,
+            self.cold_at,
+            candidacy,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
-    /// The next thing to do, oldest first.
+    /// The next thing to do, oldest first. What a turn has appended goes to each peer in as few
+    /// messages as it can, once everything else is out.
     pub fn poll_output(&mut self) -> Option<Output> {
+        if self.outputs.is_empty() && std::mem::take(&mut self.to_send) {
+            self.prepare_all();
+        }
         self.outputs.pop_front()
-    }
-
-    /// Clients are let in: the view is in force and the cluster was formed once.
-    pub fn serves(&self) -> bool {
-        self.status == Status::Primary && self.cluster.as_ref().is_some_and(|c| c.formed)
-    }
-
-    /// What the committed ops have made of the cluster; `None` before its founding.
-    pub fn cluster(&self) -> Option<&Cluster> {
-        self.cluster.as_ref()
     }
 
     /// Who this server is.
@@ -163,40 +275,193 @@ impl Replica {
         &self.identity
     }
 
-    /// The view that this server leads, or is about to.
-    pub fn view(&self) -> &View {
-        &self.view
+    /// What it has bound itself to.
+    pub fn vote(&self) -> &Vote {
+        &self.vote
+    }
+
+    /// What the committed ops have made of the cluster; `None` before its founding.
+    pub fn cluster(&self) -> Option<&Cluster> {
+        self.cluster.as_ref()
+    }
+
+    /// The newest view whose op is on this server's disk.
+    pub fn view(&self) -> Option<&View> {
+        self.log.newest().map(|(_, view)| view)
     }
 
     /// The highest op in the log.
     pub fn head(&self) -> OpNumber {
-        self.head
+        self.log.head()
     }
 
-    /// The highest op that is committed.
+    /// The highest op that is known to be committed.
     pub fn commit(&self) -> OpNumber {
-        self.commit
+        self.log.commit()
+    }
+
+    #[doc(hidden)]
+    pub fn sabotage(&mut self, sabotage: Sabotage) {
+        self.sabotage = sabotage;
     }
 
     /// Panics if something that is always true of the fields is not.
     pub fn check_invariants(&self) {
-        assert!(self.commit <= self.persisted, "committed, but not on disk");
-        assert!(self.persisted <= self.head, "on disk, but not in the log");
-        assert_eq!(
-            self.head.0 - self.commit.0,
-            self.uncommitted.len() as u64,
-            "the uncommitted ops have gaps"
-        );
-        if let Some((first, _)) = self.uncommitted.front() {
-            assert_eq!(first.op(), self.commit.next());
+        self.log.check_invariants();
+        if self.leading != Leading::No {
+            assert!(self.following.is_none(), "it leads and follows");
+            assert!(self.candidacy.is_none(), "it leads and stands");
         }
-        assert_eq!(
-            self.status == Status::Primary,
-            self.commit >= self.view_op,
-            "a view is in force exactly when its op is committed"
-        );
-        assert_eq!(self.view.primary, self.identity.server);
-        assert_eq!(self.view.members.len(), 1);
+        if self.leading == Leading::Active {
+            let view = self.view().expect("who leads has a view");
+            assert_eq!(view.primary, self.identity.server);
+            assert!(
+                self.promised() <= view.number,
+                "it leads against its promise"
+            );
+        }
+        for (link, server) in &self.links {
+            let peer = self.peers.get(server).expect("a link is a peer's");
+            assert_eq!(peer.link.map(|(id, _)| id), Some(*link));
+        }
+        assert!(self.saves_done <= self.saves_asked);
+    }
+
+    fn message(&mut self, link: LinkId, message: PeerMessage, now: Time) {
+        // Whoever has no id yet has nothing to say.
+        let Some(&server) = self.links.get(&link) else {
+            return;
+        };
+        self.hear(server, now);
+        match message {
+            PeerMessage::Ping(ping) => self.pinged(server, ping, now),
+            PeerMessage::Pong { sent_at } => self.beat(server, sent_at, now),
+            PeerMessage::Prepare(prepares) => self.prepare(server, prepares, now),
+            PeerMessage::PrepareOk { view, op } => self.prepare_ok(server, view, op, now),
+            PeerMessage::Propose(proposal) => self.proposed(server, proposal, now),
+            PeerMessage::Promise { number, voter } => self.promised_by(number, voter, now),
+            PeerMessage::Veto {
+                number,
+                voter,
+                alive,
+            } => self.vetoed(number, voter, alive, now),
+            PeerMessage::Overruled {
+                number,
+                voter,
+                promised,
+            } => self.overruled(number, voter, promised, now),
+            PeerMessage::Lead(lead) => self.led_by(server, lead, now),
+            PeerMessage::LogState(state) => self.log_state(server, state, now),
+            PeerMessage::Standing(standing) => self.standing_of(server, standing),
+            PeerMessage::Welcome { server, lineage } => self.welcomed(link, server, lineage),
+            PeerMessage::Leave => self.peer_leaves(server),
+            // These are between the drivers.
+            PeerMessage::Snapshot(_) | PeerMessage::SnapshotOk { .. } => {}
+        }
+    }
+
+    /// Asks for what this server is bound to to be kept.
+    fn save(&mut self) {
+        self.saves_asked += 1;
+        self.outputs.push_back(Output::Save {
+            identity: self.identity,
+            vote: self.vote.clone(),
+        });
+    }
+
+    /// Does something once everything that was asked to be kept is on disk.
+    fn after_save(&mut self, action: AfterSave) {
+        let is_done = self.saves_done == self.saves_asked;
+        if (is_done || self.sabotage.promise_not_saved) && matches!(action, AfterSave::Send(..)) {
+            return self.carry_out(action);
+        }
+        self.after_save.push_back((self.saves_asked, action));
+    }
+
+    fn saved(&mut self, now: Time) {
+        self.saves_done += 1;
+        while let Some((_, action)) = self
+            .after_save
+            .pop_front_if(|(save, _)| *save <= self.saves_done)
+        {
+            match action {
+                AfterSave::OwnPromise(number) => self.own_promise_saved(number, now),
+                AfterSave::Reborn => self.reborn(now),
+                other => self.carry_out(other),
+            }
+        }
+    }
+
+    fn carry_out(&mut self, action: AfterSave) {
+        if let AfterSave::Send(server, message) = action {
+            self.send_to(server, message);
+        }
+    }
+
+    /// The process of this server.
+    fn me(&self) -> Member {
+        self.identity.member()
+    }
+
+    /// The highest view number that this server has promised. Having a View op is a promise.
+    fn promised(&self) -> ViewNumber {
+        self.vote.promised.max(self.newest_number())
+    }
+
+    /// The number of the newest view on disk, if it is of the lineage that this server follows.
+    fn newest_number(&self) -> ViewNumber {
+        match self.view() {
+            Some(view) if view.lineage == self.identity.lineage => view.number,
+            _ => ViewNumber(0),
+        }
+    }
+
+    /// This very process is a member of the newest view that it knows.
+    fn is_intact(&self) -> bool {
+        let me = self.me();
+        self.newest_number() != ViewNumber(0) && self.view().is_some_and(|v| v.contains(me))
+    }
+
+    /// It leads a view that is in force.
+    fn is_primary(&self) -> bool {
+        self.leading == Leading::Active
+    }
+
+    /// Who leads, as far as this server knows.
+    fn leader_id(&self) -> Option<ServerId> {
+        if self.is_primary() {
+            return Some(self.identity.server);
+        }
+        let following = self.following.as_ref()?;
+        following.in_force.then_some(following.leader)
+    }
+
+    /// What it says of itself.
+    fn report(&self) -> Report {
+        Report {
+            promised: self.promised(),
+            newest: self.newest_number(),
+            intact: self.is_intact(),
+            leads: self.is_primary(),
+            last: self.log.last(),
+            commit: self.log.commit(),
+        }
+    }
+
+    fn note(&mut self, note: Note) {
+        self.outputs.push_back(Output::Note(note));
+    }
+
+    /// Everything that may have become possible, in the order of what it makes unnecessary.
+    fn settle(&mut self, now: Time) {
+        self.resign_if_lost(now);
+        self.try_decide(now);
+        self.become_active(now);
+        self.stand_or_wait(now);
+        self.admit(now);
+        self.cold_propose_or_wait(now);
+        self.answer_reads(now);
+        self.abandon_after_grace(now);
     }
 }
 

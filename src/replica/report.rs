@@ -3,8 +3,8 @@
 use std::fmt;
 use std::net::SocketAddr;
 
-use super::Replica;
-use crate::types::{OpNumber, ServerId, ServerRecord};
+use super::{Leading, Replica};
+use crate::types::{OpNumber, ServerId, ServerRecord, View, ViewNumber};
 
 /// What a server is to the cluster at the moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,52 +141,210 @@ fn write_servers(f: &mut fmt::Formatter<'_>, servers: &[ServerRecord]) -> fmt::R
 impl Replica {
     /// What this server is at the moment.
     pub fn role(&self) -> Role {
-        todo!()
+        if self.is_primary() {
+            Role::Primary
+        } else if self.is_intact() {
+            Role::Backup
+        } else if self.following.is_some() {
+            Role::Learner
+        } else {
+            Role::Waiting
+        }
     }
 
     /// Clients' requests are taken: it leads a view in force, and the gate is open.
     pub fn serves(&self) -> bool {
-        todo!()
+        self.is_primary() && !self.is_stuck && self.is_formed() && self.guests_are_in()
+    }
+
+    fn is_formed(&self) -> bool {
+        self.cluster.as_ref().is_some_and(|cluster| cluster.formed)
     }
 
     /// A change of view is under way that will be over in a moment, with this server as the
     /// primary or another: requests are best left where they are.
     pub fn holds_back(&self) -> bool {
-        todo!()
+        self.is_formed()
+            && (self.stopped_since.is_some() || matches!(self.leading, Leading::Pending(_)))
     }
 
-    /// The service's address is this server's to bind: it leads the newest view that it knows.
+    /// The service's address is this server's to bind: it leads the newest view that it knows. It
+    /// stays so while it has only promised something.
     pub fn owns_service(&self) -> bool {
-        todo!()
+        let is_mine = |view: &View| view.primary == self.identity.server;
+        self.is_intact()
+            && self
+                .log
+                .newest()
+                .is_some_and(|(op, view)| is_mine(view) && op <= self.log.commit())
     }
 
     /// Who leads, if it is known; this server, if it leads.
     pub fn leader(&self) -> Option<ServerRecord> {
-        todo!()
+        self.leader_id().map(|server| self.known(server))
+    }
+
+    /// A server as it is known here.
+    fn known(&self, server: ServerId) -> ServerRecord {
+        let peer = self.peers.get(&server).and_then(|peer| peer.address);
+        let record = self.record(server);
+        let address = match (peer, record) {
+            _ if server == self.identity.server => self.identity.address,
+            (Some(address), _) => address,
+            (None, Some(record)) => record.address,
+            (None, None) => SocketAddr::from(([0, 0, 0, 0], 0)),
+        };
+        ServerRecord {
+            server,
+            address,
+            incarnation: record.map_or(0, |record| record.incarnation),
+        }
     }
 
     /// Why clients are not let in; `None` if they are.
     pub fn not_ready(&self) -> Option<NotReady> {
-        todo!()
+        if self.serves() {
+            return None;
+        }
+        if self.is_primary() {
+            return Some(self.not_ready_as_primary());
+        }
+        if let Some(leader) = self.leader() {
+            return Some(NotReady::NotPrimary(leader));
+        }
+        if self.holds_back() {
+            return Some(NotReady::ViewChange);
+        }
+        if self.damaged {
+            return Some(NotReady::Damaged);
+        }
+        if self.newest_number() == ViewNumber(0) {
+            return Some(NotReady::Primary(self.looked_for_at()));
+        }
+        let awaited = self.awaited();
+        Some(match awaited.is_empty() {
+            true => NotReady::ViewChange,
+            false if self.is_intact() => NotReady::Unreached(awaited),
+            false => NotReady::Servers(awaited),
+        })
+    }
+
+    fn not_ready_as_primary(&self) -> NotReady {
+        let in_sync = self.view().map_or(0, |view| view.members.len() - 1);
+        let wanted = self.cluster.as_ref().map_or(0, |c| usize::from(c.backups));
+        if !self.is_formed() {
+            let lacking = wanted.saturating_sub(in_sync);
+            return match u16::try_from(lacking) {
+                Ok(0) | Err(_) => NotReady::ViewChange,
+                Ok(lacking) => NotReady::Backups(lacking),
+            };
+        }
+        if self.is_stuck {
+            return NotReady::Unreached(self.awaited());
+        }
+        NotReady::CatchingUp
+    }
+
+    /// Who has to come back: of the newest view that anybody here knows, and of those before it.
+    fn awaited(&self) -> Vec<ServerRecord> {
+        let newer = self
+            .peers
+            .values()
+            .filter(|peer| peer.link.is_some())
+            .filter_map(|peer| Some((peer.standing.last()?.number, &peer.standing)))
+            .filter(|(number, _)| *number > self.newest_number())
+            .max_by_key(|(number, _)| *number);
+        let absent = match newer {
+            None => self.absent(),
+            Some((_, standing)) => {
+                let members = standing.iter().flat_map(|view| &view.members);
+                let mut absent: Vec<ServerId> = members
+                    .map(|member| member.server)
+                    .filter(|server| {
+                        let peer = self.peers.get(server);
+                        *server != self.identity.server
+                            && peer.is_none_or(|peer| peer.link.is_none())
+                    })
+                    .collect();
+                absent.sort_unstable();
+                absent.dedup();
+                absent
+            }
+        };
+        absent
+            .into_iter()
+            .map(|server| self.known(server))
+            .collect()
     }
 
     /// Every server that has an id, in the order of their ids.
     pub fn servers(&self) -> Vec<ServerStatus> {
-        todo!()
+        let Some(cluster) = &self.cluster else {
+            return Vec::new();
+        };
+        let followed = self.following.as_ref().map(|following| &following.view);
+        let view = followed.or(self.view());
+        let leader = self.leader_id().and_then(|server| self.peers.get(&server));
+        let leaders_head = leader.and_then(|peer| peer.report).map(|r| r.last.op.0);
+        let head = self.log.head().0.max(leaders_head.unwrap_or(0));
+        cluster
+            .servers
+            .iter()
+            .map(|record| {
+                let server = record.server;
+                let lag = if server == self.identity.server {
+                    Some(head - self.log.persisted().0)
+                } else {
+                    self.lag_of(server)
+                };
+                let condition = self.condition(server, view);
+                ServerStatus {
+                    server,
+                    address: self.known(server).address,
+                    condition,
+                    lag: lag
+                        .filter(|_| matches!(condition, Condition::InSync | Condition::CatchingUp)),
+                }
+            })
+            .collect()
+    }
+
+    fn condition(&self, server: ServerId, view: Option<&View>) -> Condition {
+        let member = view.and_then(|view| view.member(server));
+        if server == self.identity.server {
+            return match member == Some(self.me()) {
+                true => Condition::InSync,
+                false => Condition::CatchingUp,
+            };
+        }
+        let Some(peer) = self.peers.get(&server) else {
+            return Condition::Unknown;
+        };
+        match (member, peer.link) {
+            (Some(member), Some(_)) if peer.link_to(member).is_some() => Condition::InSync,
+            (_, Some(_)) => Condition::CatchingUp,
+            (_, None) if peer.incarnation.is_some() || peer.dial.failures > 0 => Condition::Down,
+            (_, None) => Condition::Unknown,
+        }
     }
 
     /// The journal may release everything before this op: nobody who is connected needs it.
     pub fn oldest_needed(&self) -> OpNumber {
-        todo!()
+        self.lowest_progress()
     }
 
     /// Bytes of ops that are in the log and not committed.
     pub fn uncommitted_bytes(&self) -> usize {
-        todo!()
+        self.log.uncommitted_bytes()
     }
 
     /// After [`super::Input::Leave`]: nobody counts on this server any more.
     pub fn may_leave(&self) -> bool {
-        todo!()
+        let me = self.me();
+        let goes_on_without_me = self
+            .following
+            .as_ref()
+            .is_some_and(|f| f.in_force && !f.view.contains(me));
+        self.leaving && (!self.is_intact() || self.leads_alone() || goes_on_without_me)
     }
 }

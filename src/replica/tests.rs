@@ -1,299 +1,249 @@
-//! The rules of a view of one, each so that breaking it is noticed.
+//! Scripted clusters: what happens when is written down, and nothing else happens.
 
-use crate::wire::prepare::Prepare;
-use proptest::prelude::*;
+mod rig;
 
-use super::*;
-use crate::types::{ChatOp, ClusterId, Member, Name, Op, Origin, Text, ViewNumber};
-use crate::wire::operation::{decode_op, encode_op};
+use rig::Rig;
 
-fn identity(counter: u64) -> Identity {
-    Identity {
-        cluster: ClusterId(7),
-        lineage: Lineage {
-            counter: 0,
-            random: 9,
-        },
-        server: ServerId(1),
-        incarnation: Incarnation {
-            counter,
-            random: counter * 31,
-        },
-        address: "127.0.0.1:5001".parse().unwrap(),
+use super::{Condition, NotReady, Role};
+use crate::types::ServerId;
+
+#[test]
+fn a_founder_without_backups_serves_at_once() {
+    let mut rig = Rig::new();
+    rig.found(0);
+    rig.run_ms(10);
+    assert!(rig.replica(1).serves());
+    assert_eq!(rig.replica(1).role(), Role::Primary);
+    assert!(rig.replica(1).owns_service());
+    rig.send(1, 1);
+    rig.run_ms(1);
+    assert_eq!(rig.acknowledged(), [1]);
+}
+
+#[test]
+fn two_join_and_the_gate_opens() {
+    let mut rig = Rig::new();
+    rig.found(2);
+    rig.run_ms(50);
+    assert_eq!(rig.replica(1).not_ready(), Some(NotReady::Backups(2)));
+    rig.join();
+    rig.run_ms(1000);
+    assert_eq!(rig.replica(1).not_ready(), Some(NotReady::Backups(1)));
+    rig.join();
+    rig.run_ms(1000);
+    assert_eq!(rig.replica(1).not_ready(), None);
+    assert_eq!(rig.replica(2).role(), Role::Backup);
+    assert_eq!(rig.replica(3).role(), Role::Backup);
+    for status in rig.replica(3).servers() {
+        assert_eq!(status.condition, Condition::InSync, "{status:?}");
+    }
+    rig.send(1, 7);
+    rig.run_ms(5);
+    assert_eq!(rig.acknowledged(), [7]);
+    for server in 1..=3 {
+        rig.run_ms(200);
+        assert_eq!(rig.applied(server), [7]);
     }
 }
 
-fn chat_op(text: &str) -> Vec<u8> {
-    let mut payload = Vec::new();
-    let op = ChatOp::Send {
-        origin: Origin {
-            account: crate::types::AccountId(5),
-            request: None,
-        },
-        to: Name::parse("bob").unwrap(),
-        text: Text::parse(text).unwrap(),
-    };
-    encode_op(&mut payload, &Op::Chat(op));
-    payload
+#[test]
+fn any_two_of_three_die_and_the_last_one_serves() {
+    for order in [
+        [1, 2, 3],
+        [1, 3, 2],
+        [2, 1, 3],
+        [2, 3, 1],
+        [3, 1, 2],
+        [3, 2, 1],
+    ] {
+        for apart_ms in [0, 1, 5, 20, 25, 40, 100, 500, 1500] {
+            let mut rig = Rig::three();
+            rig.kill(order[0]);
+            rig.run_ms(apart_ms);
+            rig.kill(order[1]);
+            rig.run_ms(400);
+            let last = order[2];
+            assert!(rig.replica(last).serves(), "{order:?} {apart_ms} ms apart");
+            rig.send(last, 9);
+            rig.run_ms(5);
+            assert_eq!(rig.acknowledged(), [9], "{order:?} {apart_ms} ms apart");
+            rig.restart(order[0]);
+            rig.restart(order[1]);
+            rig.run_ms(1500);
+            for server in 1..=3 {
+                assert_eq!(rig.applied(server), [9]);
+            }
+            assert_eq!(rig.replica(last).view().unwrap().members.len(), 3);
+        }
+    }
 }
 
-/// A driver with a perfect disk that syncs when it is told to.
-struct Driver {
-    replica: Replica,
-    appended: Vec<Arc<Entry>>,
-    committed: Vec<(Arc<Entry>, Option<Ticket>)>,
-    readable: Vec<Ticket>,
-    not_ready: Vec<Ticket>,
+#[test]
+fn who_comes_back_finds_the_new_primary() {
+    let mut rig = Rig::three();
+    rig.kill(1);
+    rig.run_ms(300);
+    assert!(rig.replica(2).serves());
+    rig.send(2, 1);
+    rig.restart(1);
+    rig.run_ms(1000);
+    assert_eq!(rig.replica(1).role(), Role::Backup);
+    assert_eq!(rig.replica(1).leader().unwrap().server, ServerId(2));
+    rig.kill(2);
+    rig.kill(3);
+    rig.run_ms(300);
+    assert!(rig.replica(1).serves());
+    assert_eq!(rig.applied(1), [1]);
 }
 
-impl Driver {
-    fn new(replica: Replica) -> Self {
-        let mut driver = Self {
-            replica,
-            appended: Vec::new(),
-            committed: Vec::new(),
-            readable: Vec::new(),
-            not_ready: Vec::new(),
+#[test]
+fn everything_down_and_up_again() {
+    for order in [[1, 2, 3], [3, 2, 1], [2, 3, 1]] {
+        let mut rig = Rig::three();
+        rig.send(1, 4);
+        rig.run_ms(200);
+        for server in order {
+            rig.kill(server);
+            rig.run_ms(300);
+        }
+        // The last one went on alone: it can start at once, the others wait for it.
+        rig.restart(order[0]);
+        rig.restart(order[1]);
+        rig.run_ms(3000);
+        assert!(!rig.replica(order[0]).serves());
+        let Some(NotReady::Servers(awaited)) = rig.replica(order[0]).not_ready() else {
+            panic!("{:?}", rig.replica(order[0]).not_ready());
         };
-        driver.drain();
-        driver
-    }
-
-    fn input(&mut self, input: Input<'_>) {
-        self.replica.handle_input(input, Time(1));
-        self.drain();
-    }
-
-    fn drain(&mut self) {
-        while let Some(output) = self.replica.poll_output() {
-            match output {
-                Output::Append(entry) => self.appended.push(entry),
-                Output::Committed { entry, ticket } => self.committed.push((entry, ticket)),
-                Output::Readable(ticket) => self.readable.push(ticket),
-                Output::NotReady(ticket) => self.not_ready.push(ticket),
-            }
+        assert_eq!(awaited[0].server, ServerId(order[2]));
+        rig.restart(order[2]);
+        rig.run_ms(2000);
+        let serving: Vec<u16> = (1..=3).filter(|s| rig.replica(*s).serves()).collect();
+        assert_eq!(serving, [order[2]]);
+        for server in 1..=3 {
+            assert_eq!(rig.applied(server), [4]);
         }
     }
+}
 
-    fn request(&mut self, ticket: u64) {
-        let payload = chat_op("hello");
-        self.input(Input::Request {
-            ticket: Ticket(ticket),
-            time: Timestamp(5),
-            payload: &payload,
-        });
+#[test]
+fn all_at_once_down_and_all_come_back() {
+    let mut rig = Rig::three();
+    rig.send(1, 4);
+    rig.run_ms(200);
+    for server in 1..=3 {
+        rig.kill(server);
     }
-
-    /// Syncs everything, again and again, until nothing more is appended.
-    fn sync(&mut self) {
-        while self.replica.persisted < self.replica.head {
-            let op = self.replica.head;
-            self.input(Input::Persisted { op });
-        }
-    }
-
-    fn log(&self) -> Vec<Entry> {
-        self.appended
-            .iter()
-            .map(|entry| Entry::decode(entry.prepare.clone()).unwrap())
-            .collect()
+    rig.restart(3);
+    rig.restart(2);
+    rig.run_ms(2000);
+    assert!(!rig.replica(2).serves() && !rig.replica(3).serves());
+    rig.restart(1);
+    rig.run_ms(3000);
+    let serving: Vec<u16> = (1..=3).filter(|s| rig.replica(*s).serves()).collect();
+    assert_eq!(serving.len(), 1);
+    for server in 1..=3 {
+        assert_eq!(rig.applied(server), [4]);
     }
 }
 
-fn founded() -> Driver {
-    let mut driver = Driver::new(Replica::found(identity(1), 0, Timestamp(1)));
-    driver.sync();
-    driver
+#[test]
+fn a_paused_primary_is_replaced_and_comes_back() {
+    let mut rig = Rig::three();
+    rig.pause(1);
+    rig.run_ms(1600);
+    assert!(rig.replica(2).serves());
+    rig.send(2, 5);
+    rig.run_ms(100);
+    rig.resume(1);
+    assert!(rig.reads_refused_or_waiting(1));
+    rig.run_ms(2000);
+    assert_eq!(rig.replica(1).role(), Role::Backup, "{:?}", rig.replica(1));
+    assert_eq!(rig.applied(1), [5]);
 }
 
 #[test]
-fn a_founder_serves_once_its_view_and_its_forming_are_on_disk() {
-    let mut driver = Driver::new(Replica::found(identity(1), 0, Timestamp(1)));
-    assert_eq!(driver.appended.len(), 3, "founding, joining, view");
-    driver.request(1);
-    assert_eq!(driver.not_ready, [Ticket(1)]);
-    driver.input(Input::Persisted { op: OpNumber(2) });
-    assert!(!driver.replica.serves(), "the view is not on disk");
-    driver.input(Input::Persisted { op: OpNumber(3) });
-    assert!(!driver.replica.serves(), "forming is not on disk");
-    driver.input(Input::Persisted { op: OpNumber(4) });
-    assert!(driver.replica.serves());
-    let cluster = driver.replica.cluster().unwrap();
-    assert_eq!((cluster.id, cluster.formed), (ClusterId(7), true));
-    assert_eq!(cluster.view, *driver.replica.view());
-    assert_eq!(cluster.servers[0].address, identity(1).address);
-    assert_eq!(cluster.view.number, ViewNumber::new(1, ServerId(1)));
+fn a_cut_off_primary_stops_and_the_others_go_on() {
+    let mut rig = Rig::three();
+    rig.cut(1, 2);
+    rig.cut(1, 3);
+    rig.send(1, 8);
+    rig.run_ms(1700);
+    assert!(rig.replica(2).serves());
+    assert!(!rig.replica(1).serves() || rig.reads_refused_or_waiting(1));
+    assert_eq!(rig.acknowledged(), [0u64; 0]);
+    rig.send(2, 6);
+    rig.run_ms(1500);
+    assert_eq!(rig.acknowledged(), [6]);
+    assert!(!rig.replica(1).serves());
+    rig.heal(1, 2);
+    rig.heal(1, 3);
+    rig.run_ms(2500);
+    assert_eq!(rig.replica(1).role(), Role::Backup);
+    assert_eq!(rig.applied(1), [6]);
 }
 
 #[test]
-fn a_founder_that_wants_backups_does_not_let_clients_in_without_them() {
-    let mut driver = Driver::new(Replica::found(identity(1), 2, Timestamp(1)));
-    driver.sync();
-    driver.request(1);
-    driver.input(Input::Read { ticket: Ticket(2) });
-    assert_eq!(driver.not_ready, [Ticket(1), Ticket(2)]);
-    assert!(driver.readable.is_empty());
-}
-
-#[test]
-fn nothing_is_committed_before_it_is_persisted() {
-    let mut driver = founded();
-    let before = driver.committed.len();
-    driver.request(1);
-    driver.request(2);
-    assert_eq!(driver.committed.len(), before);
-    let first = OpNumber(driver.replica.head.0 - 1);
-    driver.input(Input::Persisted { op: first });
-    assert_eq!(driver.committed.len(), before + 1);
-    assert_eq!(driver.committed[before].1, Some(Ticket(1)));
-    driver.input(Input::Persisted { op: first });
-    assert_eq!(driver.committed.len(), before + 1, "said twice, done once");
-}
-
-#[test]
-fn a_restarted_server_commits_what_it_has_with_its_new_view() {
-    let mut first = founded();
-    first.request(1);
-    first.request(2);
-    first.sync();
-    let log = first.log();
-    let count = log.len() as u64;
-    let mut driver = Driver::new(
-        Replica::restart(identity(2), None, OpNumber::ZERO, log, Timestamp(9)).unwrap(),
-    );
-    assert_eq!(driver.appended.len(), 1, "its view alone is new");
-    assert!(driver.committed.is_empty() && !driver.replica.serves());
-    driver.request(3);
-    assert_eq!(driver.not_ready, [Ticket(3)]);
-    driver.sync();
-    let ops: Vec<u64> = driver.committed.iter().map(|(e, _)| e.op().0).collect();
-    assert_eq!(ops, (1..=count + 1).collect::<Vec<_>>());
-    assert!(driver.replica.serves());
-    assert_eq!(driver.replica.view().number.round(), 2);
-    let incarnation = driver.replica.view().members[0].incarnation;
-    assert_eq!(incarnation, identity(2).incarnation);
-}
-
-#[test]
-fn a_restart_goes_on_from_the_stores_last_op() {
-    let mut first = founded();
-    first.request(1);
-    first.sync();
-    let cluster = first.replica.cluster().cloned();
-    let applied = OpNumber(4);
-    let log = first
-        .log()
-        .into_iter()
-        .filter(|e| e.op() > applied)
+fn a_link_between_two_is_cut_and_the_view_stays_stable() {
+    let mut rig = Rig::three();
+    rig.cut(1, 2);
+    rig.run_ms(4000);
+    let rounds: Vec<u64> = (1..=3)
+        .map(|s| rig.replica(s).view().unwrap().number.round())
         .collect();
-    let replica = Replica::restart(identity(2), cluster, applied, log, Timestamp(9)).unwrap();
-    let mut driver = Driver::new(replica);
-    driver.sync();
-    let ops: Vec<u64> = driver.committed.iter().map(|(e, _)| e.op().0).collect();
-    assert_eq!(ops, [5, 6]);
-    assert!(driver.replica.serves());
+    assert_eq!((1..=3).filter(|s| rig.replica(*s).serves()).count(), 1);
+    rig.run_ms(5000);
+    let later: Vec<u64> = (1..=3)
+        .map(|s| rig.replica(s).view().unwrap().number.round())
+        .collect();
+    assert_eq!(rounds, later);
+    rig.heal(1, 2);
+    rig.run_ms(3000);
+    let serving = (1..=3).find(|s| rig.replica(*s).serves()).unwrap();
+    assert_eq!(rig.replica(serving).view().unwrap().members.len(), 3);
 }
 
 #[test]
-fn a_server_that_moved_tells_the_cluster() {
-    let first = founded();
-    let mut moved = identity(2);
-    moved.address = "127.0.0.1:5009".parse().unwrap();
-    let replica = Replica::restart(moved, None, OpNumber::ZERO, first.log(), Timestamp(9)).unwrap();
-    let mut driver = Driver::new(replica);
-    driver.sync();
-    let address = |driver: &Driver| driver.replica.cluster().unwrap().servers[0].address;
-    assert_eq!(address(&driver), moved.address);
-    let next = "127.0.0.1:5010".parse().unwrap();
-    driver.input(Input::Moved {
-        address: next,
-        time: Timestamp(10),
-    });
-    driver.sync();
-    assert_eq!(address(&driver), next);
-    assert_eq!(driver.replica.cluster().unwrap().servers.len(), 1);
+fn graceful_leaves_hand_over() {
+    let mut rig = Rig::three();
+    rig.leave(1);
+    rig.run_ms(100);
+    assert!(rig.replica(1).may_leave());
+    rig.kill(1);
+    assert!(rig.replica(2).serves());
+    rig.leave(3);
+    rig.run_ms(100);
+    assert!(rig.replica(3).may_leave());
+    rig.kill(3);
+    rig.run_ms(1);
+    assert!(rig.replica(2).serves());
+    rig.leave(2);
+    rig.run_ms(1);
+    assert!(rig.replica(2).may_leave());
 }
 
 #[test]
-fn a_founding_that_was_cut_short_is_finished() {
-    for kept in 1..=4 {
-        let first = founded();
-        let log: Vec<Entry> = first.log().into_iter().take(kept).collect();
-        let replica =
-            Replica::restart(identity(2), None, OpNumber::ZERO, log, Timestamp(9)).unwrap();
-        let mut driver = Driver::new(replica);
-        driver.sync();
-        assert!(driver.replica.serves(), "{kept} ops were kept");
-        assert_eq!(driver.replica.cluster().unwrap().servers.len(), 1);
-    }
-}
-
-#[test]
-fn a_view_with_others_is_not_gone_on_with_alone() {
-    let first = founded();
-    let mut cluster = first.replica.cluster().cloned().unwrap();
-    cluster.view.members.push(Member {
-        server: ServerId(2),
-        incarnation: Incarnation::default(),
-    });
-    let result = Replica::restart(
-        identity(2),
-        Some(cluster),
-        OpNumber(4),
-        Vec::new(),
-        Timestamp(9),
-    );
-    assert_eq!(result.unwrap_err(), InvalidLog::OtherMembers);
-}
-
-#[test]
-fn logs_that_make_no_sense_are_refused() {
-    let restart =
-        |log| Replica::restart(identity(2), None, OpNumber::ZERO, log, Timestamp(9)).unwrap_err();
-    assert_eq!(restart(Vec::new()), InvalidLog::NoFounding);
-    let mut log = founded().log();
-    log[2].prepare.truncate(Prepare::HEADER_BYTES + 1);
-    assert_eq!(restart(log), InvalidLog::Unreadable(OpNumber(3)));
-}
-
-#[test]
-fn an_entry_carries_its_op_as_it_was_asked_for() {
-    let mut driver = founded();
-    driver.request(1);
-    let entry = driver.appended.last().unwrap();
-    assert_eq!(entry.payload(), chat_op("hello"));
-    let prepare = Prepare::decode(&entry.prepare).unwrap();
-    assert_eq!((prepare.op, prepare.time), (entry.op(), Timestamp(5)));
-    assert_eq!(prepare.view, driver.replica.view().number);
-    assert!(matches!(
-        decode_op(prepare.payload),
-        Ok(Op::Chat(ChatOp::Send { .. }))
-    ));
-}
-
-proptest! {
-    /// Whatever is asked and however the disk keeps up: every request is committed once, in the
-    /// order it came, never before it is on disk, and without gaps.
-    #[test]
-    fn every_request_is_committed_once_and_in_order(
-        steps in prop::collection::vec((any::<bool>(), 0u64..4), 1..60),
-    ) {
-        let mut driver = founded();
-        let mut asked = Vec::new();
-        for (is_request, n) in steps {
-            if is_request {
-                asked.push(Ticket(asked.len() as u64));
-                driver.request(asked.len() as u64 - 1);
-            } else {
-                let op = OpNumber((driver.replica.persisted.0 + n).min(driver.replica.head.0));
-                driver.input(Input::Persisted { op });
-                prop_assert!(driver.committed.last().unwrap().0.op() <= op.max(OpNumber(4)));
-            }
-        }
-        driver.sync();
-        let answered: Vec<Ticket> = driver.committed.iter().filter_map(|c| c.1).collect();
-        prop_assert_eq!(answered, asked);
-        let ops: Vec<u64> = driver.committed.iter().map(|(e, _)| e.op().0).collect();
-        prop_assert_eq!(ops, (1..=driver.replica.head.0).collect::<Vec<_>>());
-    }
+fn a_forced_primary_begins_a_lineage_that_the_others_follow() {
+    let mut rig = Rig::three();
+    rig.send(1, 1);
+    rig.run_ms(200);
+    rig.kill(3);
+    rig.run_ms(200);
+    rig.kill(2);
+    rig.run_ms(200);
+    rig.send(1, 2);
+    rig.run_ms(200);
+    rig.kill(1);
+    // What 1 has acknowledged alone is given up.
+    rig.force(2);
+    rig.run_ms(500);
+    assert!(rig.replica(2).serves());
+    rig.send(2, 3);
+    rig.run_ms(100);
+    rig.restart(3);
+    rig.run_ms(1500);
+    assert_eq!(rig.applied(3), [1, 3]);
+    rig.restart(1);
+    rig.run_ms(2500);
+    assert_eq!(rig.applied(1), [1, 3]);
+    assert_eq!(rig.replica(2).view().unwrap().members.len(), 3);
 }

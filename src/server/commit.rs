@@ -50,7 +50,7 @@ impl Server {
                 self.apply(&entry, ticket.map(connection_of))?;
             }
             Output::Readable(ticket) => self.readable(connection_of(ticket)),
-            Output::NotReady(ticket) => {
+            Output::Refused(ticket) => {
                 let id = connection_of(ticket);
                 if self.task_number(id).is_some() {
                     self.refuse_task(id, ErrorCode::NotReady.into());
@@ -58,6 +58,8 @@ impl Server {
                     self.finish_oldest(id, &Answer::Refused(&ErrorCode::NotReady.into()));
                 }
             }
+            Output::Save { .. } => self.replica.handle_input(Input::Saved, self.now),
+            _ => {}
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 use super::Server;
 use crate::net::ConnectionId;
 use crate::types::{RequestNumber, ViewNumber};
-use crate::wire::hello::{Hello, PROTOCOL_VERSION, Role};
+use crate::wire::hello::Hello;
 use crate::wire::message::{Answer, Item};
 use crate::wire::text;
 
@@ -44,7 +44,10 @@ impl Server {
             "server {} {} view {} commit {} member {} service {service}",
             me.server,
             if serves { "primary" } else { "waiting" },
-            self.replica.view().number.round(),
+            self.replica
+                .view()
+                .map_or(crate::types::ViewNumber(0), |v| v.number)
+                .round(),
             self.replica.commit(),
             me.address,
         )];
@@ -73,17 +76,7 @@ impl Server {
     /// What this server says of itself at the beginning of a binary connection.
     pub(super) fn hello(&self) -> Hello {
         let me = self.replica.identity();
-        Hello {
-            role: Role::Server,
-            version: PROTOCOL_VERSION,
-            software: super::SOFTWARE.into(),
-            cluster: me.cluster,
-            server: me.server,
-            view: if self.replica.serves() {
-                self.replica.view().number
-            } else {
-                ViewNumber(0)
-            },
-        }
+        let view = self.replica.view().map_or(ViewNumber(0), |view| view.number);
+        Hello::server(super::SOFTWARE, me.cluster, me.server, view)
     }
 }

@@ -27,7 +27,7 @@ pub struct Lineage {
 
 /// Which process of a server: one more at each start, with bits drawn then, so that an old copy
 /// of a data directory cannot pass for the process that went on.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Incarnation {
     /// Counts the starts, from 1.
     pub counter: u64,
@@ -36,7 +36,7 @@ pub struct Incarnation {
 }
 
 /// A process that belongs to a view.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Member {
     /// The server.
     pub server: ServerId,

@@ -34,10 +34,20 @@ pub enum Decoded<T> {
 impl<T> Decoded<T> {
     /// The same, with another message. A message that turns out to be unusable breaks the stream.
     pub(super) fn and_then<U>(self, change: impl FnOnce(T) -> Result<U, Refusal>) -> Decoded<U> {
+        self.and_then_if_known(|message| change(message).map(Some))
+    }
+
+    /// Likewise, where a message may also be one that only newer peers understand: `None`, which
+    /// is nothing.
+    pub(super) fn and_then_if_known<U>(
+        self,
+        change: impl FnOnce(T) -> Result<Option<U>, Refusal>,
+    ) -> Decoded<U> {
         match self {
             Self::Incomplete => Decoded::Incomplete,
             Self::Message { message, consumed } => match change(message) {
-                Ok(message) => Decoded::Message { message, consumed },
+                Ok(Some(message)) => Decoded::Message { message, consumed },
+                Ok(None) => Decoded::Nothing { consumed },
                 Err(refusal) => Decoded::Broken { refusal },
             },
             Self::Nothing { consumed } => Decoded::Nothing { consumed },

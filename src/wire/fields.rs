@@ -131,12 +131,17 @@ impl<'a> Reader<'a> {
 
     /// A string of so many bytes, as it is.
     pub fn string(&mut self, length: usize) -> Result<&'a str, InvalidField> {
-        let (string, rest) = self
+        std::str::from_utf8(self.bytes(length)?).map_err(|_| InvalidField::NotUtf8)
+    }
+
+    /// So many bytes, as they are, where their number is known only now.
+    pub fn bytes(&mut self, length: usize) -> Result<&'a [u8], InvalidField> {
+        let (bytes, rest) = self
             .rest
             .split_at_checked(length)
             .ok_or(InvalidField::Short)?;
         self.rest = rest;
-        std::str::from_utf8(string).map_err(|_| InvalidField::NotUtf8)
+        Ok(bytes)
     }
 
     /// The string that the rest of the body is, as it is.

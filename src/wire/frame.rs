@@ -108,12 +108,45 @@ impl Kind {
     /// A sentence about the connection.
     pub const PUSH_NOTE: Self = Self(0x0402);
 
-    /// An op on its way to a backup's journal.
+    /// Ops on their way to a backup's journal.
     pub const PREPARE: Self = Self(0x1001);
+    /// How a server is, again and again.
+    pub const PEER_PING: Self = Self(0x1004);
+    /// The echo of a server's ping.
+    pub const PEER_PONG: Self = Self(0x1005);
+    /// Ops are on a backup's disk.
+    pub const PREPARE_OK: Self = Self(0x1006);
+    /// A view that somebody wants to lead.
+    pub const PROPOSE: Self = Self(0x1007);
+    /// A vote for a proposed view.
+    pub const PROMISE: Self = Self(0x1008);
+    /// An objection to a proposed view: somebody lives.
+    pub const VETO: Self = Self(0x1009);
+    /// A proposal or a view comes too late.
+    pub const OVERRULED: Self = Self(0x100a);
+    /// Who leads.
+    pub const LEAD: Self = Self(0x100b);
+    /// How a server's log is.
+    pub const LOG_STATE: Self = Self(0x100c);
+    /// The views that a server stands in.
+    pub const STANDING: Self = Self(0x100d);
+    /// An id for a new server.
+    pub const WELCOME: Self = Self(0x100e);
+    /// A server is about to end.
+    pub const LEAVE: Self = Self(0x100f);
+    /// A part of a snapshot.
+    pub const SNAPSHOT: Self = Self(0x1010);
+    /// So much of a snapshot is on disk.
+    pub const SNAPSHOT_OK: Self = Self(0x1011);
 
     /// Something that a server says unasked, perhaps one of a kind that only newer clients know.
     pub(super) fn is_push(self) -> bool {
         self.0 >> 8 == 0x04
+    }
+
+    /// Something that servers say to each other, perhaps one of a kind that only newer ones know.
+    pub(super) fn is_between_servers(self) -> bool {
+        self.0 >> 8 == 0x10
     }
 }
 

@@ -2,11 +2,20 @@
 //!
 //! Each side of a binary connection begins with a hello: the client at once, the server when it
 //! has seen the client's. Clients and other servers come in by the same port, and the hello tells
-//! them apart. Bytes behind its last field are what only newer peers understand, and are ignored.
+//! them apart: that of a server which wants a link, or answers one that does, goes on with what
+//! servers have to know of each other ([`LinkHello`]). Bytes behind its last field are what only
+//! newer peers understand, and are ignored.
+
+use std::net::SocketAddr;
 
 use crate::limits::{FRAME_BODY_BYTES_MAX_BEFORE_LOGIN, SOFTWARE_BYTES_MAX};
-use crate::types::{ClusterId, ErrorCode, RequestNumber, ServerId, ViewNumber};
+use crate::types::{
+    ClusterId, ErrorCode, Incarnation, Lineage, RequestNumber, ServerId, ViewNumber,
+};
 
+use super::cluster::{
+    put_address, put_incarnation, put_lineage, read_address, read_incarnation, read_lineage,
+};
 use super::decoded::Decoded;
 use super::fields::{InvalidField, Reader, put_short_string, put_u8, put_u16, put_u64, put_u128};
 use super::frame::{Frame, Kind, decode_frame, put_frame};
@@ -31,6 +40,24 @@ pub struct Hello {
     pub server: ServerId,
     /// The newest view that a server knows; 0 from a client, and from a server that knows none.
     pub view: ViewNumber,
+    /// What a server says of itself to another that it wants a link with; `None` from a client,
+    /// and from a server that talks to one.
+    pub link: Option<LinkHello>,
+}
+
+/// What servers have to know of each other before they talk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LinkHello {
+    /// The line of the cluster's history that the sender follows.
+    pub lineage: Lineage,
+    /// Which process of its server the sender is.
+    pub incarnation: Incarnation,
+    /// The sender's own member address, as others reach it, if it knows that.
+    pub address: Option<SocketAddr>,
+    /// It has the cluster's key: what comes next is encrypted.
+    pub encrypted: bool,
+    /// Random, so that what was recorded of one link's beginning is worth nothing on another.
+    pub nonce: u64,
 }
 
 /// What a peer is.
@@ -53,15 +80,40 @@ impl Hello {
             cluster: ClusterId(0),
             server: ServerId(0),
             view: ViewNumber(0),
+            link: None,
+        }
+    }
+
+    /// What a server says to a client: it calls itself `software`, and is `server` of `cluster`.
+    pub fn server(software: &str, cluster: ClusterId, server: ServerId, view: ViewNumber) -> Self {
+        Self {
+            role: Role::Server,
+            cluster,
+            server,
+            view,
+            ..Self::client(software)
+        }
+    }
+
+    /// The same, of a server to another.
+    pub fn with_link(self, link: LinkHello) -> Self {
+        Self {
+            link: Some(link),
+            ..self
         }
     }
 }
 
-/// Writes a hello. A software's name beyond its limit is our own mistake.
+/// Writes a hello. A software's name beyond its limit is our own mistake, and so is a client that
+/// wants a link.
 pub fn encode_hello(out: &mut Vec<u8>, hello: &Hello) {
     assert!(
         is_software(&hello.software),
         "a hello names its software in one short line"
+    );
+    assert!(
+        hello.link.is_none() || hello.role == Role::Server,
+        "only servers have links"
     );
     put_frame(out, Kind::HELLO, RequestNumber(0), |out| {
         put_u8(out, hello.role as u8);
@@ -70,7 +122,22 @@ pub fn encode_hello(out: &mut Vec<u8>, hello: &Hello) {
         put_u128(out, hello.cluster.0);
         put_u16(out, hello.server.0);
         put_u64(out, hello.view.0);
+        if let Some(link) = &hello.link {
+            put_u8(out, 1);
+            put_link(out, link);
+        }
     });
+}
+
+fn put_link(out: &mut Vec<u8>, link: &LinkHello) {
+    put_lineage(out, link.lineage);
+    put_incarnation(out, link.incarnation);
+    put_u8(out, u8::from(link.address.is_some()));
+    if let Some(address) = link.address {
+        put_address(out, address);
+    }
+    put_u8(out, u8::from(link.encrypted));
+    put_u64(out, link.nonce);
 }
 
 /// Reads the first frame of a connection, which has to be a hello: before it, a server does not
@@ -113,7 +180,29 @@ fn read_hello(mut fields: Reader<'_>) -> Result<Hello, InvalidField> {
         cluster: ClusterId(fields.u128()?),
         server: ServerId(fields.u16()?),
         view: ViewNumber(fields.u64()?),
+        link: match role {
+            Role::Client => None,
+            Role::Server => read_link(&mut fields)?,
+        },
     })
+}
+
+/// A flag says whether it is there, so that later versions may add fields behind it to what is
+/// said to clients, too; today a server says nothing more to those.
+fn read_link(fields: &mut Reader<'_>) -> Result<Option<LinkHello>, InvalidField> {
+    if fields.remaining() == 0 || !fields.flag()? {
+        return Ok(None);
+    }
+    Ok(Some(LinkHello {
+        lineage: read_lineage(fields)?,
+        incarnation: read_incarnation(fields)?,
+        address: match fields.flag()? {
+            true => Some(read_address(fields)?),
+            false => None,
+        },
+        encrypted: fields.flag()?,
+        nonce: fields.u64()?,
+    }))
 }
 
 /// It goes into logs, so that it must not steer a terminal.
@@ -168,6 +257,81 @@ mod tests {
         assert!(
             matches!(decode_first(&bytes), Decoded::Message { message, .. } if message == hello)
         );
+    }
+
+    fn link() -> LinkHello {
+        LinkHello {
+            lineage: Lineage {
+                counter: 1,
+                random: 2,
+            },
+            incarnation: Incarnation {
+                counter: 3,
+                random: 4,
+            },
+            address: Some("127.0.0.1:5001".parse().unwrap()),
+            encrypted: true,
+            nonce: 5,
+        }
+    }
+
+    fn server() -> Hello {
+        Hello::server("nc", ClusterId(6), ServerId(7), ViewNumber(8))
+    }
+
+    /// `bytes` of a hello, with more behind it.
+    fn longer(mut bytes: Vec<u8>, more: &[u8]) -> Vec<u8> {
+        bytes.extend(more);
+        bytes[7] += more.len() as u8;
+        bytes
+    }
+
+    fn read(bytes: &[u8]) -> Option<Hello> {
+        match decode_first(bytes) {
+            Decoded::Message { message, .. } => Some(message),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn a_link_stands_behind_what_servers_say_to_clients() {
+        let to_client = first(&server());
+        let to_server = first(&server().with_link(link()));
+        let fields = [
+            &[1][..],                                          // there is one
+            &[0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 2],             // lineage
+            &[0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 4], // incarnation
+            &[1, 4, 127, 0, 0, 1, 0x13, 0x89],                 // address
+            &[1],                                              // encrypted
+            &[0, 0, 0, 0, 0, 0, 0, 5],                         // nonce
+        ];
+        assert_eq!(to_server, longer(to_client.clone(), &fields.concat()));
+        assert_eq!(read(&to_client), Some(server()));
+        assert_eq!(read(&to_server), Some(server().with_link(link())));
+        assert_eq!(
+            read(&longer(to_server, &[0xff])),
+            Some(server().with_link(link()))
+        );
+        assert_eq!(read(&longer(to_client, &[0, 0xff])), Some(server()));
+    }
+
+    #[test]
+    fn a_link_is_whole_or_not_there_and_no_client_has_one() {
+        let behind_view = first(&server()).len();
+        let whole = first(&server().with_link(link()));
+        let fields = &whole[behind_view..];
+        for length in 1..fields.len() {
+            let shorter = longer(first(&server()), &fields[..length]);
+            assert_eq!(read(&shorter), None, "{length} bytes");
+        }
+        for (place, wrong) in [(0, 2), (29, 2), (30, 5), (37, 2)] {
+            let mut wrong_fields = fields.to_vec();
+            wrong_fields[place] = wrong;
+            let bytes = longer(first(&server()), &wrong_fields);
+            assert_eq!(read(&bytes), None, "byte {place}");
+        }
+        let client = Hello::client("nc");
+        assert_eq!(read(&longer(first(&client), fields)), Some(client));
     }
 
     #[test]

@@ -10,12 +10,14 @@
 //! 4. [`frame`]: binary frames, for programs; [`hello`], [`request`] and [`reply`] are their bodies
 //! 5. [`operation`] and [`prepare`]: what goes to other servers and into the journal; [`peer`]:
 //!    what else servers say to each other
-//! 6. [`fields`]: the numbers and strings that all bodies are made of
+//! 6. [`fields`]: the numbers and strings that all bodies are made of; `cluster`: the servers and
+//!    views that several speak of
 //!
 //! Nothing here reads a socket or keeps bytes. Decoders are total: any bytes give a message, a
 //! refusal or the word that more have to come, and how the bytes were divided into reads makes no
 //! difference. Programs in other languages find the frames described in `proto.md`.
 
+mod cluster;
 pub mod decoded;
 pub mod fields;
 pub mod frame;
@@ -29,7 +31,7 @@ pub mod request;
 pub mod text;
 
 pub use decoded::Decoded;
-pub use hello::{Hello, Role};
+pub use hello::{Hello, LinkHello, Role};
 pub use reply::FromServer;
 pub use request::FromClient;
 pub use text::TextDecoder;

@@ -4,15 +4,16 @@
 //! their meaning. Everything that a decoder can check without knowing the state is checked here,
 //! so that whoever applies an op does not have to.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
-
 use crate::limits::{OP_BYTES_MAX, PASSWORD_HASH_BYTES_MAX};
 use crate::types::{
-    AccountId, ChatOp, ClusterId, ClusterOp, ConversationId, Incarnation, Lineage, Member, Op,
-    OpNumber, Origin, PasswordVersion, RequestNumber, SecretHash, ServerId, SessionId,
-    SessionRequest, View, ViewNumber,
+    AccountId, ChatOp, ClusterId, ClusterOp, ConversationId, Member, Op, OpNumber, Origin,
+    PasswordVersion, RequestNumber, SecretHash, ServerId, SessionId, SessionRequest,
 };
 
+use super::cluster::{
+    MEMBER_BYTES, put_address, put_lineage, put_member, put_view_head, read_address, read_lineage,
+    read_member, read_view_with,
+};
 use super::fields::{
     InvalidField, Reader, put_short_string, put_u8, put_u16, put_u32, put_u64, put_u128,
 };
@@ -28,9 +29,6 @@ const CLOSE_SESSION: u16 = 0x0103;
 const DELETE_ACCOUNT: u16 = 0x0104;
 const SEND: u16 = 0x0105;
 const ACKNOWLEDGE: u16 = 0x0106;
-
-/// A member of a view: its id, and the counter and the random bits of its incarnation.
-const MEMBER_BYTES: usize = 2 + 8 + 8;
 
 /// Why bytes are no op.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -116,7 +114,10 @@ fn put_cluster_op(out: &mut Vec<u8>, op: &ClusterOp) {
         }
         ClusterOp::View(view) => {
             put_u16(out, VIEW);
-            put_view(out, view);
+            put_view_head(out, view);
+            for member in &view.members {
+                put_member(out, *member);
+            }
         }
         ClusterOp::Formed => put_u16(out, FORMED),
     }
@@ -194,39 +195,6 @@ fn put_session_request(out: &mut Vec<u8>, request: Option<SessionRequest>) {
     }
 }
 
-fn put_lineage(out: &mut Vec<u8>, lineage: Lineage) {
-    put_u32(out, lineage.counter);
-    put_u64(out, lineage.random);
-}
-
-fn put_view(out: &mut Vec<u8>, view: &View) {
-    put_u64(out, view.number.0);
-    put_lineage(out, view.lineage);
-    put_u16(out, view.primary.0);
-    for member in &view.members {
-        put_u16(out, member.server.0);
-        put_u64(out, member.incarnation.counter);
-        put_u64(out, member.incarnation.random);
-    }
-}
-
-fn put_address(out: &mut Vec<u8>, address: SocketAddr) {
-    match address {
-        SocketAddr::V4(address) => {
-            put_u8(out, 4);
-            out.extend_from_slice(&address.ip().octets());
-            put_u16(out, address.port());
-        }
-        SocketAddr::V6(address) => {
-            put_u8(out, 6);
-            out.extend_from_slice(&address.ip().octets());
-            put_u16(out, address.port());
-            put_u32(out, address.flowinfo());
-            put_u32(out, address.scope_id());
-        }
-    }
-}
-
 /// `None` for an unknown kind.
 fn read_op<'a>(kind: u16, fields: &mut Reader<'a>) -> Result<Option<Op<'a>>, InvalidField> {
     Ok(Some(match kind {
@@ -243,7 +211,7 @@ fn read_op<'a>(kind: u16, fields: &mut Reader<'a>) -> Result<Option<Op<'a>>, Inv
             server: ServerId(fields.u16()?),
             address: read_address(fields)?,
         }),
-        VIEW => Op::Cluster(ClusterOp::View(read_view(fields)?)),
+        VIEW => Op::Cluster(ClusterOp::View(read_view_with(fields, read_members)?)),
         FORMED => Op::Cluster(ClusterOp::Formed),
         CREATE_ACCOUNT => Op::Chat(ChatOp::CreateAccount {
             retry: read_session_request(fields)?,
@@ -302,56 +270,13 @@ fn read_session_request(fields: &mut Reader<'_>) -> Result<Option<SessionRequest
     }))
 }
 
-fn read_lineage(fields: &mut Reader<'_>) -> Result<Lineage, InvalidField> {
-    Ok(Lineage {
-        counter: fields.u32()?,
-        random: fields.u64()?,
-    })
-}
-
-fn read_view(fields: &mut Reader<'_>) -> Result<View, InvalidField> {
-    let number = ViewNumber(fields.u64()?);
-    let lineage = read_lineage(fields)?;
-    let primary = ServerId(fields.u16()?);
-    // The rest is members: no more can come than bytes are there.
+/// The rest is members: no more can come than bytes are there.
+fn read_members(fields: &mut Reader<'_>) -> Result<Vec<Member>, InvalidField> {
     let mut members = Vec::with_capacity(fields.remaining() / MEMBER_BYTES);
     while fields.remaining() > 0 {
-        members.push(Member {
-            server: ServerId(fields.u16()?),
-            incarnation: Incarnation {
-                counter: fields.u64()?,
-                random: fields.u64()?,
-            },
-        });
+        members.push(read_member(fields)?);
     }
-    let is_sorted = members.is_sorted_by(|a, b| a.server < b.server);
-    if !is_sorted || !members.iter().any(|member| member.server == primary) {
-        return Err(InvalidField::OutOfRange(
-            "a view's members stand in the order of their ids, the primary among them",
-        ));
-    }
-    Ok(View {
-        number,
-        lineage,
-        primary,
-        members,
-    })
-}
-
-fn read_address(fields: &mut Reader<'_>) -> Result<SocketAddr, InvalidField> {
-    match fields.u8()? {
-        4 => {
-            let ip = Ipv4Addr::from(fields.array::<4>()?);
-            Ok(SocketAddr::new(IpAddr::V4(ip), fields.u16()?))
-        }
-        6 => {
-            let ip = Ipv6Addr::from(fields.array::<16>()?);
-            let port = fields.u16()?;
-            let flow = fields.u32()?;
-            Ok(SocketAddrV6::new(ip, port, flow, fields.u32()?).into())
-        }
-        _ => Err(InvalidField::OutOfRange("an address is of version 4 or 6")),
-    }
+    Ok(members)
 }
 
 fn read_password_hash<'a>(fields: &mut Reader<'a>) -> Result<&'a str, InvalidField> {

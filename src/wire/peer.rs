@@ -3,15 +3,30 @@
 //! Each message is a frame of its own, and nothing waits for anything else: heartbeats, ops on
 //! their way and acknowledgements share a link in both directions. Which message has to come when
 //! is the business of [`crate::replica`]; here stands what is in it.
+//!
+//! A link begins with a hello of each side, like every connection ([`super::hello`]), which says
+//! who the sender is; behind it come these messages alone. In a body, the fields stand in the
+//! order of the types below. A list has its length in front, of two bytes; the ops of a Prepare
+//! and the bytes of a snapshot go to the end of the body instead.
+
+mod decode;
+mod encode;
+
+pub use decode::decode_peer;
+pub use encode::encode_peer;
 
 use std::sync::Arc;
 
+use crate::limits::{MEMBERS_MAX, VIEWS_REMEMBERED_MAX};
 use crate::types::{
     Lineage, LogPosition, Member, OpNumber, ServerId, ServerRecord, Time, View, ViewMark,
     ViewNumber,
 };
 
 use super::prepare::Entry;
+
+/// Processes that a proposal speaks of at most: each is a member of one of its standing views.
+const PROCESSES_MAX: usize = MEMBERS_MAX * VIEWS_REMEMBERED_MAX;
 
 /// A message between servers. Whoever receives it knows from the link's hello who has sent it.
 #[derive(Clone, Debug, PartialEq, Eq)]

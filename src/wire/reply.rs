@@ -6,6 +6,7 @@
 mod decode;
 mod encode;
 
+pub(super) use decode::read_refusal;
 pub use decode::{FromServer, decode_from_server};
 pub use encode::{encode_answer, encode_item, encode_push};
 

@@ -8,11 +8,13 @@ use lastword::wire::hello::encode_hello;
 use lastword::wire::message::*;
 use lastword::wire::reply::{encode_answer, encode_item, encode_push};
 use lastword::wire::request::encode_request;
-use lastword::wire::{Hello, Role};
+use lastword::wire::{Hello, LinkHello, Role};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
+
+use crate::generated_cluster::{addresses, incarnations, lineages};
 
 /// Messages borrow their strings; those of a test live as long as it.
 pub fn kept(text: String) -> &'static str {
@@ -149,22 +151,44 @@ pub fn numbered_requests() -> impl Strategy<Value = (RequestNumber, RequestNumbe
 }
 
 pub fn hellos() -> impl Strategy<Value = Hello> {
-    (
+    let said = (
         select(vec![Role::Client, Role::Server]),
         1..u16::MAX,
         "[ -~]{0,64}",
         any::<u128>(),
         any::<u16>(),
         any::<u64>(),
-    )
-        .prop_map(|(role, version, software, cluster, server, view)| Hello {
+    );
+    (said, option::of(links())).prop_map(
+        |((role, version, software, cluster, server, view), link)| Hello {
             role,
             version,
             software,
             cluster: ClusterId(cluster),
             server: ServerId(server),
             view: ViewNumber(view),
-        })
+            link: link.filter(|_| role == Role::Server),
+        },
+    )
+}
+
+fn links() -> impl Strategy<Value = LinkHello> {
+    (
+        lineages(),
+        incarnations(),
+        option::of(addresses()),
+        any::<bool>(),
+        any::<u64>(),
+    )
+        .prop_map(
+            |(lineage, incarnation, address, encrypted, nonce)| LinkHello {
+                lineage,
+                incarnation,
+                address,
+                encrypted,
+                nonce,
+            },
+        )
 }
 
 pub fn refusals() -> impl Strategy<Value = Refusal> {
@@ -314,6 +338,7 @@ pub fn junk_frames() -> impl Strategy<Value = Vec<u8>> {
         0x0201..=0x0210u16,
         0x0301..=0x0304u16,
         0x0401..=0x0403u16,
+        0x1001..=0x1012u16,
         any::<u16>(),
     ];
     (

@@ -1,48 +1,11 @@
 //! Whatever may stand in the log.
 
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
-
 use lastword::types::*;
-use proptest::collection::btree_map;
 use proptest::option;
 use proptest::prelude::*;
-use proptest::sample::Index;
 
 use crate::generated::{conversations, ids, kept, names, texts};
-
-fn addresses() -> impl Strategy<Value = SocketAddr> {
-    prop_oneof![
-        any::<(u32, u16)>().prop_map(|(ip, port)| SocketAddr::new(Ipv4Addr::from(ip).into(), port)),
-        any::<(u128, u16, u32, u32)>().prop_map(|(ip, port, flow, scope)| {
-            SocketAddrV6::new(Ipv6Addr::from(ip), port, flow, scope).into()
-        }),
-    ]
-}
-
-fn lineages() -> impl Strategy<Value = Lineage> {
-    any::<(u32, u64)>().prop_map(|(counter, random)| Lineage { counter, random })
-}
-
-fn views() -> impl Strategy<Value = View> {
-    let members = btree_map(any::<u16>(), any::<(u64, u64)>(), 1..9);
-    (any::<u64>(), lineages(), members, any::<Index>()).prop_map(
-        |(number, lineage, members, leader)| {
-            let members: Vec<_> = members
-                .into_iter()
-                .map(|(server, (counter, random))| Member {
-                    server: ServerId(server),
-                    incarnation: Incarnation { counter, random },
-                })
-                .collect();
-            View {
-                number: ViewNumber(number),
-                lineage,
-                primary: leader.get(&members).server,
-                members,
-            }
-        },
-    )
-}
+use crate::generated_cluster::{addresses, lineages, views};
 
 fn cluster_ops() -> impl Strategy<Value = ClusterOp> {
     let moved = || (any::<u16>().prop_map(ServerId), addresses());

@@ -2,7 +2,10 @@
 //! divided into reads, and bytes that nobody meant never panic.
 
 mod generated;
+mod generated_cluster;
 mod generated_ops;
+mod generated_peer;
+mod peer;
 
 use generated::*;
 use generated_ops::ops;
@@ -109,6 +112,14 @@ proptest! {
         prop_assert_eq!(whole(decode_first(&bytes), bytes.len()), hello.clone());
         let found = whole(decode_from_server(&bytes), bytes.len());
         prop_assert_eq!(found, FromServer::Hello(hello));
+    }
+
+    #[test]
+    fn a_damaged_hello_is_refused_or_another_hello(bytes in mutated(hellos().prop_map(|hello| encoded(|out| encode_hello(out, &hello))))) {
+        if let Decoded::Message { message, .. } = decode_first(&bytes) {
+            let again = encoded(|out| encode_hello(out, &message));
+            prop_assert_eq!(whole(decode_first(&again), again.len()), message);
+        }
     }
 
     #[test]

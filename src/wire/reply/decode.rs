@@ -48,16 +48,8 @@ pub fn decode_from_server(bytes: &[u8]) -> Decoded<FromServer<'_>> {
     if bytes.first().copied().map(dialect_of) == Some(Dialect::Text) {
         return decode_line(bytes);
     }
-    match decode_frame(bytes, FRAME_BODY_BYTES_MAX_TO_CLIENT) {
-        Decoded::Message { message, consumed } => match decode_frame_body(&message) {
-            Ok(Some(message)) => Decoded::Message { message, consumed },
-            Ok(None) => Decoded::Nothing { consumed },
-            Err(refusal) => Decoded::Broken { refusal },
-        },
-        Decoded::Incomplete => Decoded::Incomplete,
-        Decoded::Nothing { consumed } => Decoded::Nothing { consumed },
-        Decoded::Broken { refusal } => Decoded::Broken { refusal },
-    }
+    decode_frame(bytes, FRAME_BODY_BYTES_MAX_TO_CLIENT)
+        .and_then_if_known(|frame| decode_frame_body(&frame))
 }
 
 fn decode_line<'a>(bytes: &[u8]) -> Decoded<FromServer<'a>> {
@@ -181,7 +173,8 @@ fn read_logged_in(fields: &mut Reader<'_>) -> Result<Answer<'static>, InvalidFie
     })
 }
 
-fn read_refusal(mut fields: Reader<'_>) -> Result<Refusal, InvalidField> {
+/// Reads why something was not done.
+pub(in super::super) fn read_refusal(mut fields: Reader<'_>) -> Result<Refusal, InvalidField> {
     let code = ErrorCode::from_number(fields.u16()?).unwrap_or(ErrorCode::Internal);
     let sentence = check_shown(fields.rest_string()?)?;
     Ok(Refusal::new(code, sentence.to_owned()))

@@ -1,0 +1,296 @@
+//! Who is dead, who is only silent, and who is surely there?
+//!
+//! - **fresh**: it has echoed a Ping that was *sent* at most L ago. Sent, not received: a process
+//!   that was paused reads old frames when it wakes, and must not take them for news.
+//! - **silent**: nothing of that very process came in for more than G. It may be alive, and cut off.
+//! - **dead**: that very process has ended, and will not run again. Its link was ended by its side;
+//!   then two connects to its own address were refused, or another process answered there; and it
+//!   was fresh at that moment, so that the host which refuses is the one where it ran.
+//!
+//! A refused connect is evidence because a server binds its own address before anything else and
+//! never closes it while it runs. It proves the end of a process, and never that of a disk. A
+//! member that hears the process all the same objects (see [`super::view_change`]).
+
+use super::face::Note;
+use super::peers::REFUSALS_APART;
+use super::{Leading, Replica};
+use crate::types::{Binding, Incarnation, Member, ServerId, Time};
+use crate::wire::peer::{PeerMessage, Ping, Rumour, Standing};
+
+/// Refused connects that prove the end of a process.
+const REFUSALS_ENOUGH: u32 = 2;
+
+impl Replica {
+    /// The core runs. If it did not for long, whatever it did not hear meanwhile may still be
+    /// waiting to be read: silence counts from here.
+    pub(super) fn called(&mut self, now: Time) {
+        if now.since(self.called_at) > self.config.heartbeat * 2 {
+            self.silence_counts_from = now;
+        }
+        self.called_at = now;
+    }
+
+    /// A message of the server at the other end of a link came in.
+    pub(super) fn hear(&mut self, server: ServerId, now: Time) {
+        if let Some(peer) = self.peers.get_mut(&server) {
+            peer.heard = Some(now);
+            peer.noted_silent = false;
+        }
+    }
+
+    /// Tells everybody how this server is.
+    pub(super) fn ping_all(&mut self, now: Time) {
+        let servers: Vec<ServerId> = self.links.values().copied().collect();
+        for server in servers {
+            self.send_ping(server, now);
+        }
+        self.ping_at = now + self.config.heartbeat;
+    }
+
+    pub(super) fn send_ping(&mut self, server: ServerId, now: Time) {
+        let fresh = self.peers.keys().copied();
+        let fresh = fresh.filter(|server| self.is_server_fresh(*server, now));
+        let ping = Ping {
+            sent_at: now,
+            report: self.report(),
+            fresh: fresh.collect(),
+            rumours: self.rumours.values().copied().collect(),
+        };
+        self.send_to(server, PeerMessage::Ping(ping));
+    }
+
+    /// A Ping came in. It is echoed, unless its sender is left out of what was promised here: to
+    /// that one nobody vouches any more that no other view has begun.
+    pub(super) fn pinged(&mut self, server: ServerId, ping: Ping, now: Time) {
+        let Some(process) = self.peers.get(&server).and_then(|p| p.process(server)) else {
+            return;
+        };
+        let report = ping.report;
+        let is_learner = !report.intact && !report.leads;
+        if is_learner || self.may_echo(process) {
+            let sent_at = ping.sent_at;
+            self.send_to(server, PeerMessage::Pong { sent_at });
+        }
+        if let Some(peer) = self.peers.get_mut(&server) {
+            self.unsettled |= peer.report != Some(report);
+            peer.report = Some(report);
+            peer.fresh_with = (ping.fresh, now);
+        }
+        self.highest_seen = self.highest_seen.max(report.promised).max(report.newest);
+        self.rumour(Rumour {
+            member: process,
+            promised: report.promised,
+            newest: report.newest,
+        });
+        for rumour in ping.rumours {
+            self.rumour(rumour);
+        }
+        self.tell(server, report);
+        if report.newest > self.newest_number() && self.leading != Leading::No {
+            // Others went on without this server, which has slept or was cut off.
+            self.stop_leading(now);
+        }
+    }
+
+    /// A later report of the same process says more; one of a later process, too.
+    fn rumour(&mut self, rumour: Rumour) {
+        let server = rumour.member.server;
+        if server == self.identity.server || server == ServerId(0) {
+            return;
+        }
+        let rank = |r: &Rumour| (r.member.incarnation.counter, r.promised, r.newest);
+        let known = self.rumours.get(&server);
+        if known.is_none_or(|known| rank(known) < rank(&rumour)) {
+            self.rumours.insert(server, rumour);
+            self.unsettled = true;
+        }
+    }
+
+    fn may_echo(&self, process: Member) -> bool {
+        let newest = self.view();
+        match &self.promised_here {
+            Some(promised) if promised.number > self.newest_number() => {
+                promised.members.contains(&process)
+            }
+            _ => newest.is_some_and(|view| view.contains(process)),
+        }
+    }
+
+    /// A Ping came back.
+    pub(super) fn beat(&mut self, server: ServerId, sent_at: Time, now: Time) {
+        if sent_at > now {
+            return; // Nobody has sent that.
+        }
+        let Some(peer) = self.peers.get_mut(&server) else {
+            return;
+        };
+        peer.echoed = peer.echoed.max(Some(sent_at));
+        self.unsettled |= !self.reads.is_empty();
+    }
+
+    /// Says once of each member that it has fallen silent.
+    pub(super) fn age(&mut self, now: Time) {
+        let Some(view) = self.view() else { return };
+        let me = self.identity.server;
+        let others = view.members.iter().filter(|m| m.server != me);
+        let silent: Vec<Member> = others
+            .copied()
+            .filter(|m| self.is_silent(*m, now) && !self.is_dead(*m))
+            .collect();
+        for member in silent {
+            if let Some(peer) = self.peers.get_mut(&member.server)
+                && peer.incarnation == Some(member.incarnation)
+                && !std::mem::replace(&mut peer.noted_silent, true)
+            {
+                self.note(Note::Silent(member));
+            }
+        }
+    }
+
+    /// Whether this process of a server has echoed a Ping that was sent at most L ago.
+    pub(super) fn is_fresh(&self, member: Member, now: Time) -> bool {
+        let Some(peer) = self.peers.get(&member.server) else {
+            return false;
+        };
+        let echoed = peer
+            .echoed
+            .is_some_and(|at| now.since(at) <= self.config.fresh);
+        self.sabotage.no_freshness || echoed && peer.incarnation == Some(member.incarnation)
+    }
+
+    /// Whether the process that is linked is fresh.
+    pub(super) fn is_server_fresh(&self, server: ServerId, now: Time) -> bool {
+        let process = self.peers.get(&server).and_then(|p| p.process(server));
+        process.is_some_and(|process| self.is_fresh(process, now))
+    }
+
+    /// Whether nothing of this process came in for more than G. A process of which a successor was
+    /// seen says nothing any more.
+    pub(super) fn is_silent(&self, member: Member, now: Time) -> bool {
+        if member == self.me() {
+            return false;
+        }
+        let Some(peer) = self.peers.get(&member.server) else {
+            return now.since(self.view_since.max(self.silence_counts_from)) > self.config.grace;
+        };
+        let is_later = |seen: Incarnation| seen.counter > member.incarnation.counter;
+        if peer.incarnation.is_some_and(is_later) {
+            return true;
+        }
+        let is_same = peer.incarnation == Some(member.incarnation);
+        let heard = peer.heard.filter(|_| is_same).unwrap_or(self.view_since);
+        now.since(heard.max(self.silence_counts_from)) > self.config.grace
+    }
+
+    /// Whether this process is known to have ended.
+    pub(super) fn is_dead(&self, member: Member) -> bool {
+        let dead = self.peers.get(&member.server).and_then(|peer| peer.dead);
+        dead.is_some_and(|dead| {
+            dead == member.incarnation || dead.counter > member.incarnation.counter
+        })
+    }
+
+    /// A connect to a server's own address was refused.
+    pub(super) fn refused_at(&mut self, server: ServerId, now: Time) {
+        let Some(peer) = self.peers.get_mut(&server) else {
+            return;
+        };
+        let Some(ended) = &mut peer.ended else { return };
+        if ended
+            .refused_at
+            .is_some_and(|at| now.since(at) < REFUSALS_APART)
+        {
+            return;
+        }
+        ended.refusals += 1;
+        ended.refused_at = Some(now);
+        if ended.by_peer && ended.refusals >= REFUSALS_ENOUGH {
+            self.establish_dead(server, now);
+        }
+    }
+
+    /// A connect to a server's own address was answered by this process.
+    pub(super) fn answered_by(&mut self, server: ServerId, by: Member, now: Time) {
+        let Some(peer) = self.peers.get(&server) else {
+            return;
+        };
+        let is_another = by.server != server || peer.incarnation != Some(by.incarnation);
+        if is_another && peer.ended.is_some_and(|ended| ended.by_peer) {
+            self.establish_dead(server, now);
+        }
+    }
+
+    /// The process that was linked last has ended, if it was fresh until now.
+    fn establish_dead(&mut self, server: ServerId, now: Time) {
+        let Some(incarnation) = self.peers.get(&server).and_then(|peer| peer.incarnation) else {
+            return;
+        };
+        let member = Member {
+            server,
+            incarnation,
+        };
+        if !self.config.trust_refused || self.is_dead(member) || !self.is_fresh(member, now) {
+            return;
+        }
+        if let Some(peer) = self.peers.get_mut(&server) {
+            peer.dead = Some(incarnation);
+        }
+        self.unsettled = true;
+        self.note(Note::Dead(member));
+    }
+
+    /// Somebody hears a process that was thought to have ended: the refusals were forged.
+    pub(super) fn not_dead(&mut self, server: ServerId) {
+        if let Some(peer) = self.peers.get_mut(&server) {
+            peer.dead = None;
+            if let Some(ended) = &mut peer.ended {
+                ended.by_peer = false;
+            }
+        }
+    }
+
+    /// The views that another server stands in.
+    pub(super) fn standing_of(&mut self, server: ServerId, standing: Standing) {
+        let report = standing.report;
+        self.highest_seen = self.highest_seen.max(report.promised).max(report.newest);
+        if let Some(peer) = self.peers.get_mut(&server) {
+            peer.standing = standing.views;
+            peer.report = Some(report);
+        }
+        self.unsettled = true;
+    }
+
+    /// Another server is about to end.
+    pub(super) fn peer_leaves(&mut self, server: ServerId) {
+        if let Some(peer) = self.peers.get_mut(&server) {
+            peer.leaving = true;
+        }
+        self.unsettled = true;
+    }
+
+    /// Whether a promise can lead to nothing any more: a member of the view that it is for has
+    /// promised a higher number, or has ended, without having its View op. It will never have it,
+    /// so the view never comes in force.
+    pub(super) fn is_released(&self, binding: &Binding) -> bool {
+        binding.members.iter().any(|member| {
+            if *member == self.me() {
+                return self.newest_number() < binding.number && self.promised() > binding.number;
+            }
+            let Some(rumour) = self.rumours.get(&member.server) else {
+                return false;
+            };
+            let is_later = rumour.member.incarnation.counter > member.incarnation.counter;
+            rumour.newest < binding.number && (rumour.promised > binding.number || is_later)
+        })
+    }
+
+    /// Whether a promise to another candidate forbids to help `candidate`.
+    pub(super) fn is_bound_against(&self, candidate: Member) -> bool {
+        !self.sabotage.unbound
+            && self
+                .vote
+                .bindings
+                .iter()
+                .any(|b| !b.members.contains(&candidate) && !self.is_released(b))
+    }
+}

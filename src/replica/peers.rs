@@ -1,0 +1,562 @@
+//! Who are the others, and is there a link to them?
+//!
+//! Everybody dials everybody to whom there is no link. When two links come up between the same two
+//! processes, both sides keep the one that the server with the higher id has dialed, so that they
+//! never close each other's choice. A link that ends is dialed again at once: the answer, or that
+//! there is none, is evidence (see [`super::evidence`]).
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::catch_up::Progress;
+use super::face::{Identity, LinkId, Output, Unwanted};
+use super::{Joiner, Replica};
+use crate::limits::SERVERS_MAX;
+use crate::types::{ClusterId, ClusterOp, Incarnation, Member, ServerId, ServerRecord, Time, View};
+use crate::wire::peer::{PeerMessage, Report, Standing};
+
+/// How long the server with the lower id leaves the first dial to the other.
+const LOWER_WAITS: Duration = Duration::from_millis(50);
+/// How far apart refused dials are that count as evidence.
+pub(super) const REFUSALS_APART: Duration = Duration::from_millis(20);
+/// How often somebody is dialed who was there a moment ago.
+const DIAL_AGAIN_SOON: Duration = Duration::from_millis(100);
+/// How often somebody is dialed who has been away for long.
+const DIAL_AGAIN: Duration = Duration::from_millis(500);
+/// A link by which nothing has come for so long makes way for a new one, which shows that the
+/// other side has lost it.
+const STALE_AFTER: Duration = Duration::from_millis(500);
+/// When somebody has been away for long.
+const AWAY_LONG: u32 = 20;
+
+/// Another server.
+#[derive(Debug)]
+pub(super) struct Peer {
+    /// Where it is reached: what its newest hello said, else what the log says.
+    pub address: Option<SocketAddr>,
+    /// The cluster that it said it belongs to.
+    pub cluster: ClusterId,
+    /// The link to it, with who has dialed it.
+    pub link: Option<(LinkId, ServerId)>,
+    /// The newest process of it that there was a link to.
+    pub incarnation: Option<Incarnation>,
+    /// When the last message of that process came in; `None` until there was one.
+    pub heard: Option<Time>,
+    /// When the newest Ping was sent that this process has echoed.
+    pub echoed: Option<Time>,
+    /// How the last link to this process has ended; `None` while there is one.
+    pub ended: Option<Ended>,
+    /// The newest process of it that is known to have ended.
+    pub dead: Option<Incarnation>,
+    /// It was noted to be silent.
+    pub noted_silent: bool,
+    /// What this process last said of itself.
+    pub report: Option<Report>,
+    /// The views that it said it stands in.
+    pub standing: Vec<View>,
+    /// Whom it said it is fresh with, and when it said so.
+    pub fresh_with: (Vec<ServerId>, Time),
+    /// It is about to end.
+    pub leaving: bool,
+    /// How far it has this server's log; `None` unless this server leads, and it has answered.
+    pub progress: Option<Progress>,
+    /// Its next dial.
+    pub dial: Dial,
+}
+
+/// How a link has ended.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ended {
+    /// By FIN or RST.
+    pub by_peer: bool,
+    /// How many dials were refused since, far enough apart.
+    pub refusals: u32,
+    /// When the last of them was.
+    pub refused_at: Option<Time>,
+}
+
+/// When an address is dialed next.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Dial {
+    pub at: Time,
+    /// An attempt is under way.
+    pub under_way: bool,
+    /// Attempts that have failed in a row.
+    pub failures: u32,
+}
+
+impl Dial {
+    pub fn new(at: Time) -> Self {
+        Self {
+            at,
+            under_way: false,
+            failures: 0,
+        }
+    }
+
+    fn failed(&mut self, now: Time) {
+        self.under_way = false;
+        self.failures += 1;
+        let pause = match self.failures {
+            0..=3 => REFUSALS_APART + Duration::from_millis(1),
+            4..AWAY_LONG => DIAL_AGAIN_SOON,
+            AWAY_LONG.. => DIAL_AGAIN,
+        };
+        self.at = now + pause;
+    }
+}
+
+/// An address where somebody of the cluster may be found.
+#[derive(Debug)]
+pub(super) struct Contact {
+    pub address: SocketAddr,
+    pub dial: Dial,
+}
+
+impl Peer {
+    fn new(address: Option<SocketAddr>, dial_at: Time) -> Self {
+        Self {
+            address,
+            cluster: ClusterId(0),
+            link: None,
+            incarnation: None,
+            heard: None,
+            echoed: None,
+            ended: None,
+            dead: None,
+            noted_silent: false,
+            report: None,
+            standing: Vec::new(),
+            fresh_with: (Vec::new(), Time(0)),
+            leaving: false,
+            progress: None,
+            dial: Dial::new(dial_at),
+        }
+    }
+
+    /// Forgets what only concerned the process before.
+    fn become_process(&mut self, incarnation: Incarnation) {
+        self.incarnation = Some(incarnation);
+        self.heard = None;
+        self.echoed = None;
+        self.noted_silent = false;
+        self.report = None;
+        self.standing.clear();
+        self.fresh_with = (Vec::new(), Time(0));
+        self.leaving = false;
+    }
+
+    /// The link, if it leads to this very process.
+    pub fn link_to(&self, member: Member) -> Option<LinkId> {
+        let (link, _) = self.link?;
+        (self.incarnation == Some(member.incarnation)).then_some(link)
+    }
+
+    /// The process at the other end of the link.
+    pub fn process(&self, server: ServerId) -> Option<Member> {
+        self.link?;
+        let incarnation = self.incarnation?;
+        Some(Member {
+            server,
+            incarnation,
+        })
+    }
+}
+
+impl Replica {
+    /// A link has come up: it is kept, or closed with a reason.
+    pub(super) fn link_up(
+        &mut self,
+        link: LinkId,
+        peer: Identity,
+        dialed: Option<SocketAddr>,
+        now: Time,
+    ) {
+        if let Some(address) = dialed {
+            self.dial_answered(address, peer.member(), now);
+        }
+        match self.accept(peer, now) {
+            Err(why) => return self.close(link, why),
+            Ok(Accepted::Adopts) => return self.close(link, None),
+            Ok(Accepted::Welcome) => {}
+        }
+        if peer.server == ServerId(0) {
+            return self.joiner_up(link, peer);
+        }
+        let me = self.identity.server;
+        let dialer = if dialed.is_some() { me } else { peer.server };
+        let entry = self
+            .peers
+            .entry(peer.server)
+            .or_insert_with(|| Peer::new(None, now));
+        let is_same = entry.incarnation == Some(peer.incarnation);
+        let higher = me.max(peer.server);
+        if let Some((_, other)) = entry.link
+            && is_same
+            && (other == higher || dialer != higher)
+            && entry.heard.is_some_and(|at| now.since(at) < STALE_AFTER)
+        {
+            return self.close(link, Some(Unwanted::Redundant));
+        }
+        let replaced = entry.link.take();
+        if !is_same {
+            entry.become_process(peer.incarnation);
+        }
+        entry.address = Some(peer.address);
+        entry.cluster = peer.cluster;
+        entry.link = Some((link, dialer));
+        entry.heard = Some(now);
+        entry.ended = None;
+        entry.progress = None;
+        entry.dial = Dial::new(now);
+        self.links.insert(link, peer.server);
+        if let Some((other, _)) = replaced {
+            self.close(other, Some(Unwanted::Redundant));
+        }
+        if self
+            .following
+            .as_ref()
+            .is_some_and(|f| f.leader == peer.server)
+        {
+            self.following = None;
+        }
+        self.greet(peer.server, link, now);
+        self.note_address(peer.server, peer.address);
+        self.unsettled = true;
+    }
+
+    /// Tells a server that has just been linked what it has to know.
+    fn greet(&mut self, server: ServerId, link: LinkId, now: Time) {
+        self.send_ping(server, now);
+        let standing = self.my_standing();
+        self.send_by(link, PeerMessage::Standing(standing));
+        if let Some(lead) = self.lead_message() {
+            self.send_by(link, PeerMessage::Lead(lead));
+        }
+        if self.leaving {
+            self.send_by(link, PeerMessage::Leave);
+        }
+    }
+
+    /// What this server stands in, for others.
+    pub(super) fn my_standing(&self) -> Standing {
+        Standing {
+            views: self.log.standing().cloned().collect(),
+            report: self.report(),
+        }
+    }
+
+    /// Whether a peer may have a link.
+    fn accept(&mut self, peer: Identity, now: Time) -> Result<Accepted, Option<Unwanted>> {
+        let me = self.identity;
+        let both = me.cluster.0 != 0 && peer.cluster.0 != 0;
+        if both && me.cluster != peer.cluster {
+            return Err(Some(Unwanted::OtherCluster));
+        }
+        if both && me.lineage != peer.lineage {
+            return match me.lineage.counter.cmp(&peer.lineage.counter) {
+                std::cmp::Ordering::Equal => Err(Some(Unwanted::OtherLineage)),
+                // It has our hello, too, and follows.
+                std::cmp::Ordering::Greater => Err(None),
+                std::cmp::Ordering::Less => {
+                    self.adopt_lineage(peer.lineage);
+                    Ok(Accepted::Adopts)
+                }
+            };
+        }
+        if peer.server == ServerId(0) {
+            return Ok(Accepted::Welcome);
+        }
+        if peer.server == me.server {
+            return Err(Some(Unwanted::Twice));
+        }
+        if self.is_old_copy(peer.member()) {
+            return Err(Some(Unwanted::OldCopy));
+        }
+        if let Some(known) = self.peers.get(&peer.server)
+            && known.link.is_some()
+            && known.incarnation.is_some_and(|i| i != peer.incarnation)
+            && known
+                .heard
+                .is_some_and(|at| now.since(at) <= self.config.grace)
+        {
+            return Err(Some(Unwanted::Twice));
+        }
+        Ok(Accepted::Welcome)
+    }
+
+    /// A later process of the same server was seen, or another one with the same number.
+    fn is_old_copy(&self, peer: Member) -> bool {
+        let older = |seen: Incarnation| {
+            seen.counter > peer.incarnation.counter
+                || seen.counter == peer.incarnation.counter && seen != peer.incarnation
+        };
+        let linked = self.peers.get(&peer.server).and_then(|p| p.incarnation);
+        let in_views = self.log.standing().filter_map(|v| v.member(peer.server));
+        let admitted = self.record(peer.server).map_or(0, |r| r.incarnation);
+        linked.is_some_and(older)
+            || in_views.map(|m| m.incarnation).any(older)
+            || admitted > peer.incarnation.counter
+    }
+
+    /// A link has ended.
+    pub(super) fn link_ended(&mut self, link: LinkId, by_peer: bool, now: Time) {
+        self.joiners.remove(&link);
+        let Some(server) = self.links.remove(&link) else {
+            return;
+        };
+        let Some(peer) = self.peers.get_mut(&server) else {
+            return;
+        };
+        if peer.link.is_none_or(|(current, _)| current != link) {
+            return;
+        }
+        peer.link = None;
+        peer.progress = None;
+        peer.ended = Some(Ended {
+            by_peer,
+            refusals: 0,
+            refused_at: None,
+        });
+        peer.dial = Dial {
+            under_way: peer.dial.under_way,
+            ..Dial::new(now)
+        };
+        if self.following.as_ref().is_some_and(|f| f.leader == server) {
+            self.following = None;
+        }
+        self.unsettled = true;
+        self.dial_those_due(now);
+    }
+
+    /// Closes a link.
+    pub(super) fn close(&mut self, link: LinkId, why: Option<Unwanted>) {
+        self.links.remove(&link);
+        self.joiners.remove(&link);
+        self.outputs.push_back(Output::Close { link, why });
+    }
+
+    /// Closes all links: this server is another process from now on.
+    pub(super) fn close_all(&mut self, now: Time) {
+        let links: Vec<LinkId> = self.links.keys().copied().collect();
+        for link in links {
+            self.close(link, None);
+        }
+        for joiner in std::mem::take(&mut self.joiners).into_keys() {
+            self.outputs.push_back(Output::Close {
+                link: joiner,
+                why: None,
+            });
+        }
+        for peer in self.peers.values_mut() {
+            peer.link = None;
+            peer.progress = None;
+            // What was heard as another process proves nothing about this one's links.
+            peer.echoed = None;
+            peer.ended = None;
+            peer.dial = Dial::new(now);
+        }
+        self.following = None;
+    }
+
+    /// A dial has led to no link.
+    pub(super) fn dial_failed(&mut self, address: SocketAddr, refused: bool, now: Time) {
+        for contact in &mut self.contacts {
+            if contact.address == address && contact.dial.under_way {
+                contact.dial.failed(now);
+            }
+        }
+        let concerned: Vec<ServerId> = self
+            .peers
+            .iter()
+            .filter(|(_, peer)| peer.address == Some(address))
+            .map(|(server, _)| *server)
+            .collect();
+        for server in concerned {
+            if let Some(peer) = self.peers.get_mut(&server) {
+                peer.dial.failed(now);
+            }
+            if refused {
+                self.refused_at(server, now);
+            }
+        }
+    }
+
+    /// A dial was answered by this process.
+    fn dial_answered(&mut self, address: SocketAddr, by: Member, now: Time) {
+        for contact in &mut self.contacts {
+            if contact.address == address {
+                contact.dial.failed(now);
+            }
+        }
+        let concerned: Vec<ServerId> = self
+            .peers
+            .iter()
+            .filter(|(_, peer)| peer.address == Some(address))
+            .map(|(server, _)| *server)
+            .collect();
+        for server in concerned {
+            self.answered_by(server, by, now);
+            if let Some(peer) = self.peers.get_mut(&server) {
+                peer.dial.failed(now);
+            }
+        }
+    }
+
+    /// Makes sure that every server that has an id is known, and dialed.
+    pub(super) fn know_servers(&mut self, servers: &[ServerRecord], now: Time) {
+        let me = self.identity.server;
+        for record in servers.iter().filter(|record| record.server != me) {
+            let dial_at = if record.server > me && me != ServerId(0) {
+                now + LOWER_WAITS
+            } else {
+                now
+            };
+            let peer = self
+                .peers
+                .entry(record.server)
+                .or_insert_with(|| Peer::new(Some(record.address), dial_at));
+            if peer.link.is_none() {
+                peer.address = Some(record.address);
+            }
+        }
+    }
+
+    /// Dials everybody whose time has come.
+    pub(super) fn dial_those_due(&mut self, now: Time) {
+        let my_address = self.identity.address;
+        let knows_leader = self.leader_id().is_some();
+        for peer in self.peers.values_mut() {
+            if let Some(address) = peer.address
+                && peer.link.is_none()
+                && !peer.dial.under_way
+                && peer.dial.at <= now
+                && address != my_address
+            {
+                peer.dial.under_way = true;
+                self.outputs.push_back(Output::Dial(address));
+            }
+        }
+        for contact in &mut self.contacts {
+            let is_known = self
+                .peers
+                .values()
+                .any(|peer| peer.address == Some(contact.address));
+            if !knows_leader
+                && !is_known
+                && !contact.dial.under_way
+                && contact.dial.at <= now
+                && contact.address != my_address
+            {
+                contact.dial.under_way = true;
+                self.outputs.push_back(Output::Dial(contact.address));
+            }
+        }
+    }
+
+    /// When the next dial is due.
+    pub(super) fn next_dial(&self) -> Option<Time> {
+        let peers = self
+            .peers
+            .values()
+            .filter(|peer| peer.link.is_none() && peer.address.is_some())
+            .filter(|peer| peer.address != Some(self.identity.address))
+            .map(|peer| peer.dial);
+        let contacts = self.contacts.iter().map(|contact| contact.dial);
+        let contacts = contacts.filter(|_| self.leader_id().is_none());
+        let due = peers.chain(contacts).filter(|dial| !dial.under_way);
+        due.map(|dial| dial.at).min()
+    }
+
+    /// A server without an id wants one: the primary gives it.
+    fn joiner_up(&mut self, link: LinkId, peer: Identity) {
+        self.joiners.insert(
+            link,
+            Joiner {
+                address: peer.address,
+                given: None,
+            },
+        );
+        if let Some(lead) = self.lead_message() {
+            self.send_by(link, PeerMessage::Lead(lead));
+        }
+        self.take_in_joiners();
+    }
+
+    /// Gives ids to those who wait for one, if this server leads.
+    pub(super) fn take_in_joiners(&mut self) {
+        if !self.is_primary() || self.identity.server == ServerId(0) {
+            return;
+        }
+        let waiting: Vec<LinkId> = self
+            .joiners
+            .iter()
+            .filter(|(_, joiner)| joiner.given.is_none())
+            .map(|(link, _)| *link)
+            .collect();
+        for link in waiting {
+            let Some(server) = self.next_server_id() else {
+                self.close(link, Some(Unwanted::TooMany));
+                continue;
+            };
+            if let Some(joiner) = self.joiners.get_mut(&link) {
+                joiner.given = Some(server);
+                let address = joiner.address;
+                self.append_cluster_op(ClusterOp::Join { server, address });
+            }
+        }
+    }
+
+    /// An id that no server ever had, unless there are too many servers. (Whoever is forgotten
+    /// makes way for one with a higher id, so the highest never falls.)
+    fn next_server_id(&self) -> Option<ServerId> {
+        let cluster = self.cluster.as_ref()?;
+        let given = self.joiners.values().filter_map(|joiner| joiner.given);
+        let known = cluster.servers.iter().map(|record| record.server);
+        let highest = known.chain(given).max().unwrap_or_default();
+        let is_full = cluster.servers.len() >= SERVERS_MAX;
+        (!is_full && highest.0 < u16::MAX).then(|| ServerId(highest.0 + 1))
+    }
+
+    /// The primary keeps the addresses in the log up to date.
+    fn note_address(&mut self, server: ServerId, address: SocketAddr) {
+        if self.is_primary() && self.record(server).is_some_and(|r| r.address != address) {
+            self.append_cluster_op(ClusterOp::Move { server, address });
+        }
+    }
+
+    /// What the log says of a server.
+    pub(super) fn record(&self, server: ServerId) -> Option<ServerRecord> {
+        let servers = &self.cluster.as_ref()?.servers;
+        let at = servers.binary_search_by_key(&server, |record| record.server);
+        at.ok().map(|at| servers[at])
+    }
+
+    /// Sends by a link.
+    pub(super) fn send_by(&mut self, link: LinkId, message: PeerMessage) {
+        self.outputs.push_back(Output::Send { link, message });
+    }
+
+    /// Sends to a server, if there is a link to it.
+    pub(super) fn send_to(&mut self, server: ServerId, message: PeerMessage) {
+        if let Some((link, _)) = self.peers.get(&server).and_then(|peer| peer.link) {
+            self.send_by(link, message);
+        }
+    }
+
+    /// Sends to every server that there is a link to.
+    pub(super) fn send_to_all(&mut self, message: &PeerMessage) {
+        let links: Vec<LinkId> = self.links.keys().copied().collect();
+        for link in links {
+            self.send_by(link, message.clone());
+        }
+    }
+}
+
+/// What becomes of a link.
+enum Accepted {
+    /// It is used.
+    Welcome,
+    /// This server follows another lineage from now on, and begins anew with its links.
+    Adopts,
+}

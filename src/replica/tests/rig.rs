@@ -1,0 +1,479 @@
+//! Some servers with instant disks and links of one millisecond.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::replica::{Config, Entry, Identity, Input, LinkId, Output, Replica, Start, Ticket};
+use crate::types::{
+    AccountId, ChatOp, Cluster, ClusterId, Incarnation, Lineage, LogPosition, Op, OpNumber, Origin,
+    ServerId, Time, Timestamp, Vote,
+};
+use crate::wire::operation::{decode_op, encode_op};
+use crate::wire::peer::PeerMessage;
+
+pub struct Rig {
+    now: Time,
+    nodes: BTreeMap<u16, Node>,
+    /// Links: by their name, the two ends' process numbers.
+    links: BTreeMap<LinkId, (u16, u16)>,
+    next_link: u64,
+    cuts: Vec<(u16, u16)>,
+    /// What is on its way, with when it arrives.
+    mail: Vec<(Time, u16, Mail)>,
+    acknowledged: Vec<u64>,
+}
+
+/// One data folder, and the process that runs in it. Nodes are numbered in the order in which they
+/// joined, which is that of their ids.
+struct Node {
+    replica: Option<Replica>,
+    paused: bool,
+    waiting: Vec<Mail>,
+    address: SocketAddr,
+    identity: Identity,
+    vote: Vote,
+    log: Vec<Arc<Entry>>,
+    /// What the store holds: how many ops of the log, and what a snapshot left out of it.
+    base: OpNumber,
+    base_cluster: Option<Cluster>,
+    applied: Vec<u64>,
+    base_applied: Vec<u64>,
+    process: u64,
+    readable: usize,
+}
+
+enum Mail {
+    Message(LinkId, PeerMessage),
+    LinkUp(LinkId, Identity, Option<SocketAddr>),
+    Ended(LinkId, bool),
+    Failed(SocketAddr, bool),
+    Snapshot(LinkId, Cluster, LogPosition, Vec<u64>),
+}
+
+const SERVICE: ([u8; 4], u16) = ([127, 0, 0, 1], 5000);
+
+fn config(seed: u64) -> Config {
+    Config {
+        heartbeat: Duration::from_millis(100),
+        fresh: Duration::from_millis(800),
+        grace: Duration::from_secs(1),
+        trust_refused: true,
+        contacts: vec![SERVICE.into()],
+        seed,
+    }
+}
+
+impl Rig {
+    pub fn new() -> Self {
+        Self {
+            now: Time(1_000_000_000_000),
+            nodes: BTreeMap::new(),
+            links: BTreeMap::new(),
+            next_link: 1,
+            cuts: Vec::new(),
+            mail: Vec::new(),
+            acknowledged: Vec::new(),
+        }
+    }
+
+    /// Three servers in sync, the first of them the primary.
+    pub fn three() -> Self {
+        let mut rig = Self::new();
+        rig.found(2);
+        rig.run_ms(50);
+        rig.join();
+        rig.run_ms(1000);
+        rig.join();
+        rig.run_ms(1000);
+        assert!(rig.replica(1).serves());
+        assert_eq!(rig.replica(1).view().unwrap().members.len(), 3);
+        rig
+    }
+
+    fn node(&mut self, server: u16) -> &mut Node {
+        self.nodes.get_mut(&server).unwrap()
+    }
+
+    pub fn replica(&self, server: u16) -> &Replica {
+        self.nodes[&server].replica.as_ref().unwrap()
+    }
+
+    pub fn acknowledged(&self) -> Vec<u64> {
+        self.acknowledged.clone()
+    }
+
+    pub fn applied(&self, server: u16) -> Vec<u64> {
+        self.nodes[&server].applied.clone()
+    }
+
+    fn add(&mut self, cluster: u128, server: u16) -> u16 {
+        let number = self.nodes.len() as u16 + 1;
+        let address: SocketAddr = ([127, 0, 0, 1], 5000 + number).into();
+        let identity = Identity {
+            cluster: ClusterId(cluster),
+            lineage: Lineage {
+                counter: 0,
+                random: u64::try_from(cluster).unwrap(),
+            },
+            server: ServerId(server),
+            incarnation: Incarnation {
+                counter: 1,
+                random: u64::from(number) * 1000 + 1,
+            },
+            address,
+        };
+        let node = Node {
+            replica: None,
+            paused: false,
+            waiting: Vec::new(),
+            address,
+            identity,
+            vote: Vote::default(),
+            log: Vec::new(),
+            base: OpNumber::ZERO,
+            base_cluster: None,
+            applied: Vec::new(),
+            base_applied: Vec::new(),
+            process: 1,
+            readable: 0,
+        };
+        self.nodes.insert(number, node);
+        number
+    }
+
+    pub fn found(&mut self, backups: u16) {
+        let number = self.add(77, 1);
+        let now = self.now;
+        let node = self.node(number);
+        node.replica = Some(Replica::found(node.identity, backups, config(1), now));
+        self.drain(number);
+    }
+
+    pub fn join(&mut self) {
+        let number = self.add(0, 0);
+        let now = self.now;
+        let node = self.node(number);
+        node.replica = Some(Replica::join(node.identity, config(number.into()), now));
+        self.drain(number);
+    }
+
+    pub fn kill(&mut self, server: u16) {
+        let node = self.node(server);
+        node.replica = None;
+        node.paused = false;
+        node.waiting.clear();
+        self.mail.retain(|(_, to, _)| *to != server);
+        let ended: Vec<(LinkId, u16)> = self
+            .links
+            .iter()
+            .filter(|(_, (a, b))| *a == server || *b == server)
+            .map(|(link, (a, b))| (*link, if *a == server { *b } else { *a }))
+            .collect();
+        for (link, other) in ended {
+            self.links.remove(&link);
+            if !self.is_cut(server, other) {
+                self.post(other, Mail::Ended(link, true));
+            }
+        }
+    }
+
+    pub fn restart(&mut self, server: u16) {
+        self.start(server, false);
+    }
+
+    pub fn force(&mut self, server: u16) {
+        self.start(server, true);
+    }
+
+    fn start(&mut self, server: u16, force: bool) {
+        let now = self.now;
+        let node = self.node(server);
+        assert!(node.replica.is_none());
+        node.process += 1;
+        node.identity.incarnation = Incarnation {
+            counter: node.identity.incarnation.counter + 1,
+            random: u64::from(server) * 1000 + node.process,
+        };
+        node.applied = node.base_applied.clone();
+        let log = node
+            .log
+            .iter()
+            .map(|entry| Entry::decode(entry.prepare.clone()).unwrap());
+        let start = Start {
+            identity: node.identity,
+            vote: node.vote.clone(),
+            cluster: node.base_cluster.clone(),
+            applied: node.base,
+            log: log.collect(),
+            damaged: false,
+            force,
+        };
+        node.replica = Some(Replica::start(start, config(node.process), now).unwrap());
+        self.drain(server);
+    }
+
+    pub fn pause(&mut self, server: u16) {
+        self.node(server).paused = true;
+    }
+
+    pub fn resume(&mut self, server: u16) {
+        self.node(server).paused = false;
+    }
+
+    pub fn leave(&mut self, server: u16) {
+        self.input(server, Input::Leave);
+    }
+
+    pub fn cut(&mut self, a: u16, b: u16) {
+        self.cuts.push((a, b));
+    }
+
+    pub fn heal(&mut self, a: u16, b: u16) {
+        self.cuts.retain(|cut| *cut != (a, b));
+        // What was cut for long has timed out.
+        let stale: Vec<LinkId> = self
+            .links
+            .iter()
+            .filter(|(_, ends)| **ends == (a, b) || **ends == (b, a))
+            .map(|(link, _)| *link)
+            .collect();
+        for link in stale {
+            self.links.remove(&link);
+            self.post(a, Mail::Ended(link, false));
+            self.post(b, Mail::Ended(link, false));
+        }
+    }
+
+    fn is_cut(&self, a: u16, b: u16) -> bool {
+        self.cuts.contains(&(a, b)) || self.cuts.contains(&(b, a))
+    }
+
+    /// A client's op, with a number for what it says.
+    pub fn send(&mut self, server: u16, value: u64) {
+        let mut payload = Vec::new();
+        let op = ChatOp::Acknowledge {
+            origin: Origin {
+                account: AccountId(1),
+                request: None,
+            },
+            conversation: None,
+            up_to: OpNumber(value),
+        };
+        encode_op(&mut payload, &Op::Chat(op));
+        self.input(
+            server,
+            Input::Request {
+                ticket: Ticket(value),
+                time: Timestamp(1),
+                payload: &payload,
+            },
+        );
+    }
+
+    /// A read now is not answered at once.
+    pub fn reads_refused_or_waiting(&mut self, server: u16) -> bool {
+        let before = self.node(server).readable;
+        self.input(server, Input::Read { ticket: Ticket(0) });
+        self.node(server).readable == before
+    }
+
+    pub fn run_ms(&mut self, milliseconds: u64) {
+        for _ in 0..milliseconds {
+            self.now = self.now + Duration::from_millis(1);
+            let now = self.now;
+            let (due, later) = std::mem::take(&mut self.mail)
+                .into_iter()
+                .partition(|(at, ..)| *at <= now);
+            self.mail = later;
+            for (_, to, mail) in due {
+                let due: Vec<(Time, u16, Mail)> = vec![(now, to, mail)];
+                for (_, to, mail) in due {
+                    self.deliver(to, mail);
+                }
+            }
+            for server in self.nodes.keys().copied().collect::<Vec<_>>() {
+                self.tick(server);
+            }
+        }
+    }
+
+    fn tick(&mut self, server: u16) {
+        let now = self.now;
+        let node = self.node(server);
+        if node.replica.is_none() || node.paused {
+            return;
+        }
+        for mail in std::mem::take(&mut node.waiting) {
+            self.deliver(server, mail);
+        }
+        let replica = self.node(server).replica.as_mut().unwrap();
+        if replica.poll_timeout().is_some_and(|at| at <= now) {
+            replica.handle_timeout(now);
+            self.drain(server);
+        }
+    }
+
+    fn deliver(&mut self, server: u16, mail: Mail) {
+        let node = self.node(server);
+        if node.replica.is_none() {
+            return;
+        }
+        if node.paused {
+            return node.waiting.push(mail);
+        }
+        match mail {
+            Mail::Message(link, message) => self.input(server, Input::Message { link, message }),
+            Mail::LinkUp(link, peer, dialed) => {
+                self.input(server, Input::LinkUp { link, peer, dialed });
+            }
+            Mail::Ended(link, by_peer) => self.input(server, Input::LinkEnded { link, by_peer }),
+            Mail::Failed(address, refused) => {
+                self.input(server, Input::DialFailed { address, refused });
+            }
+            Mail::Snapshot(_, cluster, last, applied) => {
+                node.log.clear();
+                node.base = last.op;
+                node.base_cluster = Some(cluster.clone());
+                node.applied = applied.clone();
+                node.base_applied = applied;
+                self.input(server, Input::Installed { cluster, last });
+            }
+        }
+    }
+
+    fn input(&mut self, server: u16, input: Input<'_>) {
+        let now = self.now;
+        let replica = self.node(server).replica.as_mut().unwrap();
+        replica.handle_input(input, now);
+        self.drain(server);
+    }
+
+    fn drain(&mut self, server: u16) {
+        loop {
+            let Some(output) = self.node(server).replica.as_mut().unwrap().poll_output() else {
+                break;
+            };
+            self.carry_out(server, output);
+        }
+    }
+
+    fn post(&mut self, to: u16, mail: Mail) {
+        let at = self.now + Duration::from_millis(1);
+        self.mail.push((at, to, mail));
+    }
+
+    fn other_end(&self, link: LinkId, server: u16) -> Option<u16> {
+        let (a, b) = self.links.get(&link)?;
+        Some(if *a == server { *b } else { *a })
+    }
+
+    fn carry_out(&mut self, server: u16, output: Output) {
+        let now = self.now;
+        let node = self.node(server);
+        match output {
+            Output::Append(entry) => {
+                let op = entry.op();
+                node.log.push(entry);
+                let replica = node.replica.as_mut().unwrap();
+                replica.handle_input(Input::Persisted { op }, now);
+            }
+            Output::Truncate { after } => {
+                node.log.truncate((after.0 - node.base.0) as usize);
+            }
+            Output::Save { identity, vote } => {
+                node.identity = identity;
+                node.vote = vote;
+                let replica = node.replica.as_mut().unwrap();
+                replica.handle_input(Input::Saved, now);
+            }
+            Output::Dial(address) => self.dial(server, address),
+            Output::Send { link, message } => {
+                if let Some(other) = self.other_end(link, server)
+                    && !self.is_cut(server, other)
+                {
+                    self.post(other, Mail::Message(link, message));
+                }
+            }
+            Output::Close { link, .. } => {
+                if let Some(other) = self.other_end(link, server) {
+                    self.links.remove(&link);
+                    self.post(other, Mail::Ended(link, true));
+                }
+            }
+            Output::Fetch { link, after } => {
+                let entries = match after.0.checked_sub(node.base.0) {
+                    Some(from) => node
+                        .log
+                        .iter()
+                        .skip(from as usize)
+                        .take(5)
+                        .cloned()
+                        .collect(),
+                    None => Vec::new(),
+                };
+                let input = Input::Fetched {
+                    link,
+                    after,
+                    entries,
+                };
+                node.replica.as_mut().unwrap().handle_input(input, now);
+            }
+            Output::SendSnapshot { link } => {
+                let replica = node.replica.as_ref().unwrap();
+                let cluster = replica.cluster().unwrap().clone();
+                let last = replica.commit();
+                let view = cluster.view.number;
+                let applied = node.applied.clone();
+                let last = LogPosition { view, op: last };
+                let other = self.other_end(link, server).unwrap();
+                self.post(other, Mail::Snapshot(link, cluster, last, applied));
+            }
+            Output::Committed { entry, ticket } => {
+                if let Ok(Op::Chat(ChatOp::Acknowledge { up_to, .. })) = decode_op(entry.payload())
+                {
+                    let value = up_to.0;
+                    node.applied.push(value);
+                    if ticket.is_some() {
+                        self.acknowledged.push(value);
+                    }
+                }
+            }
+            Output::Readable(_) => node.readable += 1,
+            Output::Refused(_) | Output::Abandoned(_) => {}
+            Output::Note(note) => {
+                if std::env::var_os("RIG_NOTES").is_some() {
+                    println!("{} ms: {server}: {note:?}", now.0 / 1_000_000 % 1_000_000);
+                }
+            }
+        }
+    }
+
+    fn dial(&mut self, from: u16, address: SocketAddr) {
+        let is_service = address == SocketAddr::from(SERVICE);
+        let listens = |(_, node): &(&u16, &Node)| {
+            let replica = node.replica.as_ref();
+            replica.is_some_and(|replica| match is_service {
+                true => replica.owns_service(),
+                false => node.address == address,
+            })
+        };
+        let Some(to) = self.nodes.iter().find(listens).map(|(number, _)| *number) else {
+            return self.post(from, Mail::Failed(address, true));
+        };
+        if self.is_cut(from, to) || self.nodes[&to].paused {
+            return self.post(from, Mail::Failed(address, false));
+        }
+        if from == to {
+            return self.post(from, Mail::Failed(address, true));
+        }
+        let link = LinkId(self.next_link);
+        self.next_link += 1;
+        self.links.insert(link, (from, to));
+        let mine = *self.replica(from).identity();
+        let theirs = *self.replica(to).identity();
+        self.post(from, Mail::LinkUp(link, theirs, Some(address)));
+        self.post(to, Mail::LinkUp(link, mine, None));
+    }
+}
