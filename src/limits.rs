@@ -97,7 +97,8 @@ pub const TURN_READ_BUDGET_BYTES: usize = 1024 * 1024;
 pub const INPUT_BYTES_MAX: usize = 256 * 1024;
 /// Connections that the kernel completes ahead of accept: beyond, it lets their clients try again.
 pub const LISTEN_BACKLOG: i32 = 1024;
-/// Clients beyond the caps that are being told so: beyond, a connection is closed without a word.
+/// Clients beyond the caps that are being told so: beyond, the oldest of them is cut. A server that
+/// comes in says what it is before that many can follow it.
 pub const REFUSALS_MAX: usize = 256;
 /// How long a connection may be silent before the kernel asks whether its peer still lives.
 pub const KEEPALIVE_AFTER: Duration = Duration::from_secs(60);

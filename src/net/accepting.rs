@@ -7,7 +7,7 @@
 //! nothing, and no descriptor has to be won back in a race with the journal and the store.
 
 use super::clock;
-use super::connection::{Bounds, Connection, Origin};
+use super::connection::{Bounds, CloseReason, Connection, Origin};
 use super::crowd::Place;
 use super::event::Event;
 use super::event_loop::{Alarm, EventLoop};
@@ -87,7 +87,11 @@ impl<T> EventLoop<T> {
         self.poll
             .registry()
             .register(&mut socket, token, interest)?;
-        let Some(place) = self.crowd.enter(peer.ip()) else {
+        let mut place = self.crowd.enter(peer.ip());
+        if place.is_none() && self.make_room(events) {
+            place = self.crowd.enter(peer.ip());
+        }
+        let Some(place) = place else {
             log::debug!("too many clients, {peer} is closed without a word");
             return Ok(());
         };
@@ -97,8 +101,12 @@ impl<T> EventLoop<T> {
         };
         let connection = Connection::new(socket, peer, Origin::Accepted(tag, place), bounds);
         let key = self.registry.insert(Entry::Connection(connection));
+        let connection = ConnectionId::new(key);
+        if matches!(place, Place::Beyond(_)) {
+            self.note_beyond(connection);
+        }
         events.push(Event::Opened {
-            connection: ConnectionId::new(key),
+            connection,
             listener: tag,
             peer,
             excess: match place {
@@ -107,6 +115,32 @@ impl<T> EventLoop<T> {
             },
         });
         Ok(())
+    }
+
+    /// Cuts the one that has been beyond the caps for longest, and says whether there was one. Those
+    /// who only hold their places are cut thus, and a server, which says at once what it is, is not.
+    fn make_room(&mut self, events: &mut Vec<Event<T>>) -> bool {
+        while let Some(id) = self.beyond.pop_front() {
+            if self.is_beyond(id) {
+                self.break_off(id.key(), CloseReason::Crowded, events);
+                return true;
+            }
+        }
+        false
+    }
+
+    fn note_beyond(&mut self, id: ConnectionId) {
+        if self.beyond.len() > 2 * self.config.refusals_max {
+            let mut beyond = std::mem::take(&mut self.beyond);
+            beyond.retain(|id| self.is_beyond(*id));
+            self.beyond = beyond;
+        }
+        self.beyond.push_back(id);
+    }
+
+    fn is_beyond(&self, id: ConnectionId) -> bool {
+        let connection = self.registry.peek(id.key());
+        connection.is_some_and(|connection| matches!(connection.place, Place::Beyond(_)))
     }
 
     fn note_nobody_waits(&mut self, key: Key) {

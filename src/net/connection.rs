@@ -83,6 +83,8 @@ pub enum CloseReason {
     Reset,
     /// The peer has not read for so long that its send queue stayed full beyond the limit.
     TooSlow,
+    /// It came in beyond a cap, and so many have done so since that its place was needed.
+    Crowded,
     /// The system says that it cannot go on: the peer's machine is silent, or cannot be reached.
     /// Nobody knows about the peer itself.
     Failed(io::ErrorKind),
@@ -103,6 +105,7 @@ impl fmt::Display for CloseReason {
         match self {
             Self::Reset => f.write_str("the peer has cut the connection"),
             Self::TooSlow => f.write_str("the peer does not read what it is sent"),
+            Self::Crowded => f.write_str("too many others have come"),
             Self::Failed(kind) => kind.fmt(f),
         }
     }

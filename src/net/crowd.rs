@@ -3,7 +3,8 @@
 //! Counts the clients that hold a descriptor, all together and for each address. Who comes beyond a
 //! cap is let in all the same, marked with the cap that it exceeds, because only the server knows
 //! how to refuse (`busy` looks different in each dialect) and whom not to (another server's link).
-//! Only when many of those are there at once is one closed without a word.
+//! When many of those are there at once, the next one takes the place of the oldest: closing the
+//! newest would let strangers who never say a word keep a server's link out.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -72,7 +73,7 @@ impl Crowd {
         self.clients
     }
 
-    /// Counts one more; `None` when even a refusal is too much.
+    /// Counts one more; `None` when even a refusal is too much before another one has left.
     pub(super) fn enter(&mut self, address: IpAddr) -> Option<Place> {
         let Some(excess) = self.excess(address) else {
             self.clients += 1;

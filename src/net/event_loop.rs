@@ -57,6 +57,8 @@ pub struct EventLoop<T> {
     pub(super) listeners: Vec<ListenerId>,
     /// How many clients there are.
     pub(super) crowd: Crowd,
+    /// Those who came in beyond a cap, oldest first. Some of them may be gone, or links by now.
+    pub(super) beyond: VecDeque<ConnectionId>,
     /// Whether accepting pauses.
     pub(super) accepting: Accepting,
     /// Who has something to read or to accept, in the order in which they get their turn. An
@@ -103,6 +105,7 @@ impl<T> EventLoop<T> {
                 config.clients_per_ip_max,
                 config.refusals_max,
             ),
+            beyond: VecDeque::new(),
             accepting: Accepting::default(),
             ready: VecDeque::new(),
             touched: Vec::new(),

@@ -2,7 +2,8 @@
 //!
 //! Bytes come in and bytes go out; what they mean is none of this room's business. [`EventLoop`] is
 //! its face: each turn the server polls for events, takes what came in, appends what has to go
-//! out, and flushes.
+//! out, and flushes. What two servers say to each other goes through [`secure`] on its way, if they
+//! have a cluster key.
 //!
 //! Two things are easy to get wrong with edge-triggered sockets, and are dealt with in one place
 //! each:
@@ -26,6 +27,7 @@ mod input;
 mod listener;
 mod reading;
 mod registry;
+pub mod secure;
 mod send_queue;
 mod sending;
 mod signals;

@@ -110,6 +110,12 @@ impl Kind {
 
     /// Ops on their way to a backup's journal.
     pub const PREPARE: Self = Self(0x1001);
+    /// A message of the handshake by which two servers show each other that they have the cluster
+    /// key. It follows the hellos; its number is 0.
+    pub const NOISE: Self = Self(0x1002);
+    /// A part of the stream of frames that two servers with a cluster key send each other, sealed. Its
+    /// number is 0.
+    pub const SEALED: Self = Self(0x1003);
     /// How a server is, again and again.
     pub const PEER_PING: Self = Self(0x1004);
     /// The echo of a server's ping.

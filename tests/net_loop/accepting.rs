@@ -1,7 +1,7 @@
 //! Who is let in.
 
 use crate::rig::{Client, Rig, TAG};
-use lastword::net::{Event, EventLoop, Excess, Listener, ListenerTag, LoopConfig};
+use lastword::net::{CloseReason, Event, EventLoop, Excess, Listener, ListenerTag, LoopConfig};
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, TcpStream};
 
@@ -56,22 +56,25 @@ fn whoever_exceeds_a_cap_is_marked_and_few_of_them_are_kept() {
     assert_eq!(excess_of(&rig, 1), Some(Excess::Clients));
     assert_eq!(rig.net.clients(), 1);
 
-    let mut third = Client::connect(rig.address);
-    rig.until(|_| third.has_ended());
-    assert_eq!(rig.events.len(), 2, "nobody hears of the third");
-
-    // The second can be answered, and leaves room for another refusal, but for no client.
-    rig.send(second_id, b"ERR busy\n");
-    rig.net.close_when_sent(second_id);
+    // The third takes the place of the second.
+    let (mut third, third_id) = rig.client();
     rig.until(|_| second.has_ended());
-    assert_eq!(second.read, b"ERR busy\n");
-    drop(second);
-    rig.until(|rig| {
-        let mut fourth = Client::connect(rig.address);
-        rig.turn();
-        rig.events.len() == 3 || fourth.try_read().is_err()
-    });
-    assert_eq!(excess_of(&rig, 2), Some(Excess::Clients));
+    let cut = Event::Closed {
+        connection: second_id,
+        reason: CloseReason::Crowded,
+    };
+    assert_eq!(rig.events[2], cut);
+    assert_eq!(excess_of(&rig, 3), Some(Excess::Clients));
+
+    // It can be answered, and who is being closed is cut without a word to anybody.
+    rig.send(third_id, b"ERR busy\n");
+    rig.net.close_when_sent(third_id);
+    rig.until(|_| third.has_ended());
+    assert_eq!(third.read, b"ERR busy\n");
+    let (_fourth, _) = rig.client();
+    assert_eq!(rig.events.len(), 5);
+    assert_eq!(excess_of(&rig, 4), Some(Excess::Clients));
+    assert_eq!(rig.net.clients(), 1);
 
     rig.net.close(first_id);
     rig.client();

@@ -115,6 +115,41 @@ fn clients_at_the_cap_keep_no_link_out() {
     }
 }
 
+#[test]
+fn strangers_who_say_nothing_keep_no_link_out() {
+    let refusals_max = 3;
+    let mut rig = Rig::with(LoopConfig {
+        clients_max: 0,
+        refusals_max,
+        ..LoopConfig::default()
+    });
+    let mut strangers: Vec<_> = (0..10).map(|_| rig.client().0).collect();
+    let (mut link, id) = rig.client();
+    link.send(b"I am a server");
+    rig.until_event(Event::Input(id));
+    rig.net.mark_as_link(id);
+    strangers.extend((0..10).map(|_| rig.client().0));
+    assert!(rig.net.connection(id).is_some());
+    let closed = rig.events.iter().filter(|event| {
+        matches!(event, Event::Closed { connection, reason }
+            if *reason == CloseReason::Crowded && *connection != id)
+    });
+    assert_eq!(closed.count(), strangers.len() - refusals_max);
+    let mut ended = strangers.iter_mut().map(Client::has_ended);
+    assert!(ended.by_ref().take(17).all(|ended| ended));
+    assert!(!ended.any(|ended| ended), "the newest are still there");
+
+    // Without a place for any, nobody gets in, and nobody hears of it.
+    let mut rig = Rig::with(LoopConfig {
+        clients_max: 0,
+        refusals_max: 0,
+        ..LoopConfig::default()
+    });
+    let mut stranger = Client::connect(rig.address);
+    rig.until(|_| stranger.has_ended());
+    assert_eq!(rig.events, []);
+}
+
 fn excess_in(event: &Event<&'static str>) -> Option<Excess> {
     match event {
         Event::Opened { excess, .. } => *excess,
