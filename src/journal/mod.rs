@@ -83,6 +83,7 @@
 //! - *The disk is full.* It shows in the write, before anything of it is acknowledged. The end may be
 //!   torn; repairing it needs no space.
 
+mod cursor;
 mod error;
 mod reader;
 mod record;
@@ -91,13 +92,12 @@ mod segment;
 pub mod storage;
 pub mod superblock;
 
+pub use self::cursor::Cursor;
 pub use self::error::JournalError;
 pub use self::recovery::{Recovery, TornEnd};
 
 use std::collections::VecDeque;
-use std::ops::ControlFlow;
 
-use self::reader::RecordReader;
 use self::record::{BODY_BYTES_MAX, record_bytes};
 use self::segment::{RECORDS_BEGIN, Segment};
 use self::storage::{Storage, StorageFile};
@@ -171,19 +171,41 @@ impl Journal {
         cluster: ClusterId,
         nonce: u64,
     ) -> Result<Self, JournalError> {
-        Self::create_sized(storage, Sizes::default(), cluster, nonce)
+        Self::create_after(storage, cluster, nonce, OpNumber::ZERO)
     }
 
     /// As [`Self::create`], with sizes of one's own.
     pub fn create_sized(
-        mut storage: Box<dyn Storage>,
+        storage: Box<dyn Storage>,
         sizes: Sizes,
         cluster: ClusterId,
         nonce: u64,
     ) -> Result<Self, JournalError> {
+        Self::create_after_sized(storage, sizes, cluster, nonce, OpNumber::ZERO)
+    }
+
+    /// As [`Self::create`], for a log whose ops up to `after` are elsewhere: in a snapshot. Its
+    /// first op is the one after `after`.
+    pub fn create_after(
+        storage: Box<dyn Storage>,
+        cluster: ClusterId,
+        nonce: u64,
+        after: OpNumber,
+    ) -> Result<Self, JournalError> {
+        Self::create_after_sized(storage, Sizes::default(), cluster, nonce, after)
+    }
+
+    /// As [`Self::create_after`], with sizes of one's own.
+    pub fn create_after_sized(
+        mut storage: Box<dyn Storage>,
+        sizes: Sizes,
+        cluster: ClusterId,
+        nonce: u64,
+        after: OpNumber,
+    ) -> Result<Self, JournalError> {
         recovery::clear_empty(&mut *storage)?;
         let segment = Segment {
-            first: OpNumber::ZERO.next(),
+            first: after.next(),
             cluster,
             nonce,
         };
@@ -199,8 +221,8 @@ impl Journal {
             buffer: Vec::new(),
             rolls: Vec::new(),
             end: RECORDS_BEGIN,
-            head: OpNumber::ZERO,
-            synced: OpNumber::ZERO,
+            head: after,
+            synced: after,
             poisoned: false,
         })
     }
@@ -299,34 +321,6 @@ impl Journal {
         self.segments[0].cluster
     }
 
-    /// Shows the ops after `after` that are safe on the disk, in order, with the bytes that they
-    /// were appended with, until `visit` breaks. All that is read is checked. A megabyte of memory.
-    pub fn read(
-        &self,
-        after: OpNumber,
-        visit: &mut dyn FnMut(OpNumber, &[u8]) -> ControlFlow<()>,
-    ) -> Result<(), JournalError> {
-        let first = self.first();
-        if after >= self.synced {
-            return Ok(());
-        }
-        if after.next() < first {
-            return Err(JournalError::Released { first });
-        }
-        let begin = self.segments.partition_point(|it| it.first <= after.next()) - 1;
-        for index in begin..self.segments.len() {
-            let segment = &self.segments[index];
-            let last = match self.segments.get(index + 1) {
-                Some(next) => OpNumber(next.first.0 - 1),
-                None => self.synced,
-            };
-            if self.read_segment(segment, after, last, visit)?.is_break() {
-                break;
-            }
-        }
-        Ok(())
-    }
-
     /// Deletes the segments of which no op beyond `up_to` is a part, but for the newest
     /// [`Sizes::segments_kept`] of them, and never the last. Answers how many.
     pub fn release(&mut self, up_to: OpNumber) -> Result<usize, JournalError> {
@@ -411,30 +405,6 @@ impl Journal {
         self.position = RECORDS_BEGIN;
         self.segments.push_back(segment);
         Ok(())
-    }
-
-    fn read_segment(
-        &self,
-        segment: &Segment,
-        after: OpNumber,
-        last: OpNumber,
-        visit: &mut dyn FnMut(OpNumber, &[u8]) -> ControlFlow<()>,
-    ) -> Result<ControlFlow<()>, JournalError> {
-        let path = || self.storage.path(&segment.name());
-        let fail = |source| JournalError::io("read", path(), source);
-        let file = self.storage.open(&segment.name()).map_err(fail)?;
-        let mut reader = RecordReader::new(segment, &*file).map_err(fail)?;
-        while reader.expected() <= last {
-            let (op, offset) = (reader.expected(), reader.offset());
-            let Some(record) = reader.next().map_err(fail)? else {
-                let reason = format!("op {op} should be here");
-                return Err(JournalError::damaged(path(), offset, &reason));
-            };
-            if op > after && visit(op, record.body).is_break() {
-                return Ok(ControlFlow::Break(()));
-            }
-        }
-        Ok(ControlFlow::Continue(()))
     }
 
     fn check_invariants(&self) {

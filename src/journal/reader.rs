@@ -7,16 +7,16 @@ use super::segment::{RECORDS_BEGIN, Segment};
 use super::storage::StorageFile;
 use crate::types::OpNumber;
 
-/// How much is read at once: much more than the longest record, so that hardly anything is read
-/// twice.
-const WINDOW_BYTES: usize = 1024 * 1024;
+/// How much is read at once, unless less is wanted: much more than the longest record, so that
+/// hardly anything is read twice.
+pub(super) const WINDOW_BYTES: usize = 1024 * 1024;
 
 const _: () = assert!(WINDOW_BYTES >= 16 * RECORD_BYTES_MAX);
 
 /// A part of a file in memory, moved along as it is read.
 struct Window<'a> {
     file: &'a dyn StorageFile,
-    /// Never longer than [`WINDOW_BYTES`]; what it holds of the file is `..filled`.
+    /// Of the same length always; what it holds of the file is `..filled`.
     buffer: Vec<u8>,
     filled: usize,
     /// Where in the file the buffer begins.
@@ -24,12 +24,11 @@ struct Window<'a> {
 }
 
 impl<'a> Window<'a> {
-    /// On a file that is `length` bytes long.
-    fn new(file: &'a dyn StorageFile, length: u64) -> Self {
-        let capacity = length.min(WINDOW_BYTES as u64) as usize;
+    /// On a file; at most so many bytes of it are in memory.
+    fn new(file: &'a dyn StorageFile, bytes: usize) -> Self {
         Self {
             file,
-            buffer: vec![0; capacity],
+            buffer: vec![0; bytes],
             filled: 0,
             start: 0,
         }
@@ -48,11 +47,11 @@ impl<'a> Window<'a> {
     }
 }
 
-/// Reads a segment's records from its first on.
+/// Reads a segment's records in order, from its first or from a place that is known.
 pub(super) struct RecordReader<'a> {
     window: Window<'a>,
     nonce: u64,
-    /// The file's length.
+    /// The file's length, or where its records end if that is known.
     length: u64,
     /// Where the next record begins, if there is one.
     offset: u64,
@@ -67,23 +66,42 @@ pub(super) struct Record<'a> {
 }
 
 impl<'a> RecordReader<'a> {
+    /// All records, from the first on.
     pub fn new(segment: &Segment, file: &'a dyn StorageFile) -> io::Result<Self> {
-        let length = file.length()?;
-        Ok(Self {
-            window: Window::new(file, length),
-            nonce: segment.nonce,
-            length,
-            offset: RECORDS_BEGIN,
-            expected: segment.first,
-        })
+        let first = (segment.first, RECORDS_BEGIN);
+        Ok(Self::starting_at(
+            segment.nonce,
+            file,
+            first,
+            file.length()?,
+            WINDOW_BYTES,
+        ))
+    }
+
+    /// From the record of an op on, which begins at an offset. Nothing from `end` on is a record.
+    /// At most `window_bytes` are read at once; they have room for the longest record.
+    pub fn starting_at(
+        nonce: u64,
+        file: &'a dyn StorageFile,
+        (op, offset): (OpNumber, u64),
+        end: u64,
+        window_bytes: usize,
+    ) -> Self {
+        debug_assert!(window_bytes >= RECORD_BYTES_MAX);
+        let bytes = window_bytes.min(end.saturating_sub(offset) as usize);
+        Self {
+            window: Window::new(file, bytes),
+            nonce,
+            length: end,
+            offset,
+            expected: op,
+        }
     }
 
     /// The next record, if it is the op that has to be next and both its checksums are right.
     /// After `None`, nothing more is read; whether that is the end is for the caller to find out.
     pub fn next(&mut self) -> io::Result<Option<Record<'_>>> {
-        let bytes = self.window.bytes(self.offset, HEADER_BYTES)?;
-        let header = Header::decode(bytes, self.nonce).filter(|it| it.op == self.expected);
-        let Some(header) = header else {
+        let Some(header) = self.header()? else {
             return Ok(None);
         };
         let bytes = self.window.bytes(self.offset, header.record_bytes())?;
@@ -93,6 +111,22 @@ impl<'a> RecordReader<'a> {
         self.offset += header.record_bytes() as u64;
         self.expected = self.expected.next();
         Ok(Some(Record { header, body }))
+    }
+
+    /// Passes the next record over, if its header is right; what it holds is not looked at.
+    pub fn skip(&mut self) -> io::Result<bool> {
+        let Some(header) = self.header()? else {
+            return Ok(false);
+        };
+        self.offset += header.record_bytes() as u64;
+        self.expected = self.expected.next();
+        Ok(true)
+    }
+
+    /// The next record's header, if it is right and the op that has to be next.
+    pub fn header(&mut self) -> io::Result<Option<Header>> {
+        let bytes = self.window.bytes(self.offset, HEADER_BYTES)?;
+        Ok(Header::decode(bytes, self.nonce).filter(|it| it.op == self.expected))
     }
 
     /// Where the next record begins, or would.
@@ -105,7 +139,7 @@ impl<'a> RecordReader<'a> {
         self.expected
     }
 
-    /// The file's length.
+    /// The file's length, or where its records end if that was said.
     pub fn length(&self) -> u64 {
         self.length
     }

@@ -203,13 +203,11 @@ fn remove_unfinished(storage: &mut dyn Storage) -> Result<(), JournalError> {
         .map_err(|source| JournalError::io("sync", directory_of(storage), source))
 }
 
-/// Prepares an empty place for a new journal: one that a crashed first start left, without any op
-/// in it, goes.
+/// Prepares an empty place for a new journal: one that a crash left right after it was made, without
+/// any op in it, goes, wherever it was to begin.
 pub(super) fn clear_empty(storage: &mut dyn Storage) -> Result<(), JournalError> {
     let segments = read_segments(storage)?;
-    if let [segment] = segments[..]
-        && segment.first == OpNumber::ZERO.next()
-    {
+    if let [segment] = segments[..] {
         let name = segment.name();
         let fail = |source| JournalError::io("read", storage.path(&name), source);
         let file = storage.open(&name).map_err(fail)?;

@@ -1,5 +1,7 @@
 //! Does the journal keep what it was given, and say so when it cannot?
 
+use std::ops::ControlFlow;
+
 use super::storage::FaultyStorage;
 use super::*;
 
@@ -12,20 +14,20 @@ const SIZES: Sizes = Sizes {
     segments_kept: 1,
 };
 
-fn op(number: u64) -> OpNumber {
+pub(super) fn op(number: u64) -> OpNumber {
     OpNumber(number)
 }
 
 /// What stands for the Prepare of an op; its record has 64 bytes.
-fn body(op: OpNumber) -> Vec<u8> {
+pub(super) fn body(op: OpNumber) -> Vec<u8> {
     vec![op.0 as u8; 32]
 }
 
-fn create(storage: &FaultyStorage) -> Journal {
+pub(super) fn create(storage: &FaultyStorage) -> Journal {
     Journal::create_sized(Box::new(storage.clone()), SIZES, CLUSTER, 5).unwrap()
 }
 
-fn open(storage: &FaultyStorage) -> (Journal, Recovery) {
+pub(super) fn open(storage: &FaultyStorage) -> (Journal, Recovery) {
     Journal::open_sized(Box::new(storage.clone()), SIZES).unwrap()
 }
 
@@ -34,7 +36,7 @@ fn open_error(storage: &FaultyStorage) -> JournalError {
     opened.map(|(_, recovery)| recovery).unwrap_err()
 }
 
-fn append(journal: &mut Journal, count: usize) {
+pub(super) fn append(journal: &mut Journal, count: usize) {
     for _ in 0..count {
         let op = journal.head().next();
         journal.append(op, &body(op));
@@ -42,7 +44,7 @@ fn append(journal: &mut Journal, count: usize) {
 }
 
 /// A journal that was synced after every so many ops.
-fn with_batches(storage: &FaultyStorage, batches: &[usize]) -> Journal {
+pub(super) fn with_batches(storage: &FaultyStorage, batches: &[usize]) -> Journal {
     let mut journal = create(storage);
     for count in batches {
         append(&mut journal, *count);
@@ -61,7 +63,7 @@ fn read(journal: &Journal, after: u64) -> Result<Vec<u64>, JournalError> {
     Ok(ops)
 }
 
-fn name(first: u64) -> String {
+pub(super) fn name(first: u64) -> String {
     format!("{first:020}.segment")
 }
 
@@ -397,6 +399,57 @@ fn there_is_one_journal_in_a_place_and_it_has_to_be_made() {
     let again = Journal::create_sized(Box::new(storage.clone()), SIZES, CLUSTER, 5);
     assert!(matches!(again.err(), Some(JournalError::Exists { .. })));
     assert_eq!(open(&storage).1.head, op(1));
+}
+
+#[test]
+fn a_journal_may_begin_after_any_op() {
+    for after in [1, 41, u64::MAX - 100] {
+        let storage = FaultyStorage::new();
+        let create_after = |after| {
+            let storage = Box::new(storage.clone());
+            Journal::create_after_sized(storage, SIZES, CLUSTER, 5, op(after))
+        };
+        // A crash may leave one that was to begin elsewhere, as long as nothing is in it.
+        drop(create_after(7).unwrap());
+        let mut journal = create_after(after).unwrap();
+        assert_eq!((journal.head(), journal.synced()), (op(after), op(after)));
+        assert_eq!(journal.first(), op(after + 1));
+        let (empty, recovery) = open(&storage.crash(&mut |_| false));
+        let wanted = Recovery {
+            first: op(after + 1),
+            head: op(after),
+            torn: None,
+        };
+        assert_eq!(recovery, wanted);
+        assert!(read(&empty, after).unwrap().is_empty());
+        append(&mut journal, 6);
+        journal.sync().unwrap();
+        assert_eq!(storage.list().unwrap(), [name(after + 1), name(after + 5)]);
+        let (journal, recovery) = open(&storage.crash(&mut |_| false));
+        assert_eq!(
+            (recovery.first, recovery.head),
+            (op(after + 1), op(after + 6))
+        );
+        assert_eq!(read(&journal, after).unwrap().len(), 6);
+        let error = read(&journal, after - 1).unwrap_err();
+        assert!(matches!(error, JournalError::Released { .. }));
+        assert!(matches!(
+            create_after(after).err(),
+            Some(JournalError::Exists { .. })
+        ));
+    }
+}
+
+#[test]
+fn segments_are_held_back_by_a_lower_op() {
+    let mut journal = with_batches(&FaultyStorage::new(), &[18]);
+    for up_to in [0, 1, 3, 4, 7] {
+        assert_eq!(journal.release(op(up_to)).unwrap(), 0, "{up_to}");
+    }
+    assert_eq!(journal.release(op(8)).unwrap(), 1);
+    assert_eq!(journal.release(op(2)).unwrap(), 0);
+    assert_eq!(journal.release(op(12)).unwrap(), 1);
+    assert_eq!(journal.first(), op(9));
 }
 
 #[test]

@@ -59,7 +59,8 @@ const MEMBER_BYTES: usize = 18;
 const BINDING_BYTES_MAX: usize = 8 + 1 + MEMBERS_MAX * MEMBER_BYTES;
 
 const _: () = assert!(BINDINGS + 1 + BINDINGS_MAX * BINDING_BYTES_MAX <= COPY_BYTES);
-const _: () = assert!(BINDINGS_MAX <= u8::MAX as usize && MEMBERS_MAX <= u8::MAX as usize);
+const _: () = assert!(BINDINGS_MAX <= u8::MAX as usize);
+const _: () = assert!(MEMBERS_MAX <= u8::MAX as usize);
 
 /// A copy whose checksum is right.
 #[derive(Clone, Debug)]
