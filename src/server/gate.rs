@@ -209,7 +209,8 @@ impl Server {
         }
     }
 
-    fn unblock_all(&mut self) {
+    /// Goes on with every connection whose requests waited.
+    pub(super) fn unblock_all(&mut self) {
         for id in self.clients.keys().copied().collect::<Vec<_>>() {
             self.unblock(id);
         }

@@ -196,7 +196,10 @@ impl Server {
         match result {
             Ok((peer, Proof::Whole(secure))) => {
                 self.link_is_up(id, peer, Some(secure));
-                self.hear_first(id, plain);
+                if let Some(link) = self.links.all.get_mut(&id) {
+                    link.plain = plain;
+                }
+                self.hear_opened(id);
             }
             Ok((peer, Proof::Half(noise))) => {
                 if let Some(link) = self.links.all.get_mut(&id) {
@@ -213,6 +216,7 @@ impl Server {
             return;
         };
         link.stage = Stage::Up { secure };
+        link.server = peer.server;
         let input = Input::LinkUp {
             link: link_id(id),
             peer,
@@ -232,12 +236,12 @@ impl Server {
 
     fn encoded_hello(&self) -> Vec<u8> {
         let me = self.replica.identity();
-        let mut hello = self.hello();
-        hello.link = Some(LinkHello {
+        let hello = self.hello().with_link(LinkHello {
             lineage: me.lineage,
             incarnation: me.incarnation,
-            address: me.address,
-            keyed: self.links.key.is_some(),
+            address: Some(me.address),
+            encrypted: self.links.key.is_some(),
+            nonce: super::random(),
         });
         let mut bytes = Vec::new();
         encode_hello(&mut bytes, &hello);
@@ -273,7 +277,7 @@ impl Server {
                 super::SOFTWARE,
             )));
         };
-        match (self.links.key.is_some(), link.keyed) {
+        match (self.links.key.is_some(), link.encrypted) {
             (true, false) => {
                 return refused(
                     "one of the two servers has a cluster key and the other has none; start both \
@@ -292,12 +296,15 @@ impl Server {
         if link.incarnation == me.incarnation && hello.server == me.server {
             return Err(NoLink::Oneself);
         }
+        let Some(address) = link.address else {
+            return refused("it does not say where others reach it");
+        };
         Ok(Identity {
             cluster: hello.cluster,
             lineage: link.lineage,
             server: hello.server,
             incarnation: link.incarnation,
-            address: link.address,
+            address,
         })
     }
 

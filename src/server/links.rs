@@ -18,7 +18,7 @@ use crate::limits::{
 use crate::net::secure::{ClusterKey, Secure};
 use crate::net::{Bounds, CloseReason, ConnectionId};
 use crate::replica::{Input, LinkId, Unwanted};
-use crate::types::{ErrorCode, RequestNumber};
+use crate::types::{ErrorCode, RequestNumber, ServerId};
 use crate::wire::decoded::Decoded;
 use crate::wire::frame::{Kind, decode_frame};
 use crate::wire::message::{Answer, Refusal};
@@ -45,8 +45,10 @@ pub(super) struct Link {
     pub dialed: Option<SocketAddr>,
     /// How far it has come.
     pub stage: Stage,
+    /// Who it is; 0 before it is up, and of a server that has no id yet.
+    pub server: ServerId,
     /// What was opened and is the part of a message; always empty without a cluster key.
-    plain: Vec<u8>,
+    pub plain: Vec<u8>,
     /// The peer has said that it does not want this link: its end says nothing about the peer.
     dismissed: bool,
 }
@@ -72,6 +74,12 @@ impl Links {
         }
     }
 
+    /// Which server is at the other end.
+    pub fn server_at(&self, id: ConnectionId) -> Option<ServerId> {
+        let link = self.all.get(&id)?;
+        (link.server != ServerId(0)).then_some(link.server)
+    }
+
     /// Whether this connection is a link, or may become one.
     pub fn has(&self, id: ConnectionId) -> bool {
         self.all.contains_key(&id)
@@ -85,6 +93,7 @@ impl Link {
             peer,
             dialed,
             stage,
+            server: ServerId(0),
             plain: Vec::new(),
             dismissed: false,
         }
@@ -359,6 +368,12 @@ impl Server {
         }
     }
 
+    /// What a link's other end is called.
+    pub(super) fn name_of_link(&self, id: ConnectionId) -> String {
+        let link = self.links.all.get(&id);
+        link.map_or_else(|| "a server that is gone".into(), name_of)
+    }
+
     /// Writes a line to the log about somebody, unless it was written a moment ago.
     pub(super) fn complain(&mut self, about: &str, what: &str) {
         if self.links.complaints.is_news(about, what, self.now) {
@@ -369,9 +384,11 @@ impl Server {
 
 /// What a link's other end is called: the address that was dialed, or where it comes from.
 pub(super) fn name_of(link: &Link) -> String {
-    match link.dialed {
-        Some(address) => address.to_string(),
-        None => format!("a server at {}", link.peer.ip()),
+    match (link.server, link.dialed) {
+        (ServerId(0), Some(address)) => address.to_string(),
+        (ServerId(0), None) => format!("a server at {}", link.peer.ip()),
+        (server, Some(address)) => format!("server {server} ({address})"),
+        (server, None) => format!("server {server}"),
     }
 }
 

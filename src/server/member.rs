@@ -97,7 +97,7 @@ impl Server {
 
     fn member_bound(&mut self, listener: Listener) -> Result<(), Fatal> {
         let address = listener.local_addr();
-        self.member_listener = Some(self.network.listen(listener, MEMBER).map_err(Fatal::Loop)?);
+        self.network.listen(listener, MEMBER).map_err(Fatal::Loop)?;
         self.member = MemberAddress {
             address,
             taken_since: None,

@@ -92,6 +92,7 @@ impl Server {
             store_answers: Default::default(),
             store_durable: OpNumber::ZERO,
             store_lags: false,
+            others_lag: false,
             starved: Vec::new(),
             again: Vec::new(),
             ending: Vec::new(),

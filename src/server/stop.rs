@@ -92,9 +92,7 @@ impl Server {
             since,
             farewell: Some(self.now),
         });
-        if let Some(listener) = self.member_listener.take() {
-            self.network.stop_listening(listener);
-        }
+        // Its own address stays bound as long as it lives: a refused connect means that it does not.
         self.look_at_service()
     }
 
