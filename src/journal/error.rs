@@ -66,6 +66,22 @@ pub enum JournalError {
         /// The oldest op that is there.
         first: OpNumber,
     },
+    /// The log was to end before its oldest op.
+    #[error("the journal begins with op {first}: it cannot be cut off after op {after}")]
+    BeforeFirst {
+        /// The oldest op that is there.
+        first: OpNumber,
+        /// The op that was to be the last.
+        after: OpNumber,
+    },
+    /// A file of ops that were cut off is not as it was written.
+    #[error("{file} does not hold what was cut off as it was: {reason}")]
+    BadCut {
+        /// Which file.
+        file: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// An earlier write or sync failed.
     #[error("the journal takes nothing any more, because an earlier write failed")]
     Poisoned,

@@ -80,10 +80,26 @@
 //! - *While segments are released.* They go one at a time, oldest first, each for good before the
 //!   next. So there is never a gap, and a missing segment between others is damage: each one's nonce
 //!   is derived from that of the one before, which shows that they follow each other.
+//! - *In a cut, before its intent is safe.* The log is as it was. A file of ops to be cut off that is
+//!   not whole has a name that does not count, and is removed; a whole one stays, for nothing. The
+//!   intent under its first name does not count; under its final one it may be lost with the
+//!   directory, and nothing was touched before that was synced.
+//! - *In a cut, from then on.* The log is cut off; opening finishes it before it looks for an end.
+//!   Segments go newest first, one at a time, so that those that are left follow each other. Of the
+//!   zeros, any sector may be there, and what reads as zeros may be in the kernel's memory alone: so
+//!   all are written again. The intent that is found may be there only, too, if the process was
+//!   killed, or a sync of the directory failed: so it is made anew before anything else.
+//! - *At the end of a cut.* The intent is one sector, and says "to do", and everything is done again,
+//!   which changes nothing; or it says "done", and the zeros were synced before that. It is synced
+//!   before the journal takes another op: an intent that came back later, and said "to do", would cut
+//!   off what was acknowledged since. That its name is taken away need not be safe.
+//! - *In an opening that finds an intent that is done.* That may be in the kernel's memory alone; its
+//!   name is taken away, for good, before the journal takes another op.
 //! - *The disk is full.* It shows in the write, before anything of it is acknowledged. The end may be
 //!   torn; repairing it needs no space.
 
 mod cursor;
+mod cut;
 mod error;
 mod reader;
 mod record;
@@ -91,10 +107,13 @@ mod recovery;
 mod segment;
 pub mod storage;
 pub mod superblock;
+mod truncate;
 
 pub use self::cursor::Cursor;
+pub use self::cut::{CutFile, read_cut};
 pub use self::error::JournalError;
 pub use self::recovery::{Recovery, TornEnd};
+pub use self::truncate::Truncated;
 
 use std::collections::VecDeque;
 

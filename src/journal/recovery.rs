@@ -5,10 +5,11 @@
 
 use std::io;
 
-use super::JournalError;
+use super::cut::{self, CutFile};
 use super::reader::RecordReader;
-use super::segment::{Segment, is_segment, is_unfinished};
+use super::segment::{self, Segment, is_segment};
 use super::storage::{Storage, StorageFile};
+use super::{JournalError, truncate};
 use crate::types::OpNumber;
 
 /// What was found when a journal was opened.
@@ -20,6 +21,9 @@ pub struct Recovery {
     pub head: OpNumber,
     /// What a crash had left of a write that was never synced. It was cut off.
     pub torn: Option<TornEnd>,
+    /// What a crash had left of a [cut](super::Journal::truncate). It was finished; what is cut off
+    /// is kept here.
+    pub cut: Option<CutFile>,
 }
 
 /// The remains of a write that was never synced.
@@ -54,19 +58,22 @@ pub(super) struct Recovered {
 
 /// Finds out what there is, and makes the end safe. Nothing is changed if anything is damaged.
 pub(super) fn recover(storage: &mut dyn Storage) -> Result<Recovered, JournalError> {
-    let segments = read_segments(storage)?;
-    let Some(last) = segments.last() else {
+    let mut segments = read_segments(storage)?;
+    if segments.is_empty() {
         return Err(JournalError::Missing {
             directory: storage.directory().to_owned(),
         });
-    };
+    }
+    // Before anything else: the end of a log that is half cut off looks like damage.
+    let cut = truncate::finish(storage, &mut segments)?;
+    let last = &segments[segments.len() - 1];
     let name = last.name();
     let fail_read = |source| JournalError::io("read", storage.path(&name), source);
     let mut file = storage.open(&name).map_err(fail_read)?;
     let end = find_end(storage, last, &*file)?;
     let fail_write = |source| JournalError::io("write", storage.path(&name), source);
     make_safe(&mut *file, &end).map_err(fail_write)?;
-    remove_unfinished(storage)?;
+    remove_remains(storage)?;
     let recovery = Recovery {
         first: segments[0].first,
         head: end.head,
@@ -76,6 +83,7 @@ pub(super) fn recover(storage: &mut dyn Storage) -> Result<Recovered, JournalErr
             bytes: torn_to - end.offset,
             after: end.head,
         }),
+        cut,
     };
     Ok(Recovered {
         file,
@@ -177,23 +185,35 @@ fn make_safe(file: &mut dyn StorageFile, end: &End) -> io::Result<()> {
         file.write_at(&buffer, from)?;
         from += buffer.len() as u64;
     }
-    buffer.fill(0);
-    while let Some(torn_to) = end.torn_to
-        && from < torn_to
-    {
-        buffer.resize((torn_to - from).min(REPAIR_BYTES) as usize, 0);
-        file.write_at(&buffer, from)?;
-        from += buffer.len() as u64;
+    if let Some(torn_to) = end.torn_to {
+        write_zeros(file, end.offset, torn_to)?;
     }
     file.sync()
 }
 
-/// Removes what was begun and never finished, and makes the names as they are now safe.
-fn remove_unfinished(storage: &mut dyn Storage) -> Result<(), JournalError> {
+/// Writes zeros, a bounded number at a time, and does not sync them.
+pub(super) fn write_zeros(file: &mut dyn StorageFile, mut from: u64, to: u64) -> io::Result<()> {
+    let zeros = vec![0; to.saturating_sub(from).min(REPAIR_BYTES) as usize];
+    while from < to {
+        let count = (to - from).min(REPAIR_BYTES);
+        file.write_at(&zeros[..count as usize], from)?;
+        from += count;
+    }
+    Ok(())
+}
+
+/// Removes what was begun and never finished, and the intent of a cut, which is done by now; and
+/// makes the names as they are then safe.
+fn remove_remains(storage: &mut dyn Storage) -> Result<(), JournalError> {
     let names = storage
         .list()
         .map_err(|source| JournalError::io("list", directory_of(storage), source))?;
-    for name in names.iter().filter(|it| is_unfinished(it)) {
+    let remains = |name: &str| {
+        segment::is_unfinished(name)
+            || cut::is_unfinished(name)
+            || [truncate::INTENT, truncate::INTENT_UNFINISHED].contains(&name)
+    };
+    for name in names.iter().filter(|it| remains(it)) {
         storage
             .remove(name)
             .map_err(|source| JournalError::io("remove", storage.path(name), source))?;
@@ -218,11 +238,11 @@ pub(super) fn clear_empty(storage: &mut dyn Storage) -> Result<(), JournalError>
             storage
                 .remove(&name)
                 .map_err(|source| JournalError::io("remove", storage.path(&name), source))?;
-            return remove_unfinished(storage);
+            return remove_remains(storage);
         }
     }
     if segments.is_empty() {
-        return remove_unfinished(storage);
+        return remove_remains(storage);
     }
     Err(JournalError::Exists {
         directory: storage.directory().to_owned(),

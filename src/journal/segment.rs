@@ -162,7 +162,7 @@ fn checksum(block: &[u8]) -> u32 {
 }
 
 /// Spreads a number over all 64 bits, one to one (the finaliser of splitmix64).
-fn mix(number: u64) -> u64 {
+pub(super) fn mix(number: u64) -> u64 {
     let number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let number = (number ^ (number >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     number ^ (number >> 31)

@@ -31,7 +31,7 @@ pub(super) fn open(storage: &FaultyStorage) -> (Journal, Recovery) {
     Journal::open_sized(Box::new(storage.clone()), SIZES).unwrap()
 }
 
-fn open_error(storage: &FaultyStorage) -> JournalError {
+pub(super) fn open_error(storage: &FaultyStorage) -> JournalError {
     let opened = Journal::open_sized(Box::new(storage.clone()), SIZES);
     opened.map(|(_, recovery)| recovery).unwrap_err()
 }
@@ -53,7 +53,7 @@ pub(super) fn with_batches(storage: &FaultyStorage, batches: &[usize]) -> Journa
     journal
 }
 
-fn read(journal: &Journal, after: u64) -> Result<Vec<u64>, JournalError> {
+pub(super) fn read(journal: &Journal, after: u64) -> Result<Vec<u64>, JournalError> {
     let mut ops = Vec::new();
     journal.read(op(after), &mut |op, bytes| {
         assert_eq!(bytes, body(op));
@@ -109,6 +109,7 @@ fn a_batch_goes_over_as_many_segments_as_it_needs() {
         first: op(1),
         head: op(10),
         torn: None,
+        cut: None,
     };
     assert_eq!(recovery, wanted);
     assert_eq!(opened.cluster(), CLUSTER);
@@ -419,6 +420,7 @@ fn a_journal_may_begin_after_any_op() {
             first: op(after + 1),
             head: op(after),
             torn: None,
+            cut: None,
         };
         assert_eq!(recovery, wanted);
         assert!(read(&empty, after).unwrap().is_empty());

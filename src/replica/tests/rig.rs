@@ -49,7 +49,7 @@ enum Mail {
     LinkUp(LinkId, Identity, Option<SocketAddr>),
     Ended(LinkId, bool),
     Failed(SocketAddr, bool),
-    Snapshot(LinkId, Cluster, LogPosition, Vec<u64>),
+    Snapshot(Cluster, LogPosition, Vec<u64>),
 }
 
 const SERVICE: ([u8; 4], u16) = ([127, 0, 0, 1], 5000);
@@ -332,7 +332,7 @@ impl Rig {
             Mail::Failed(address, refused) => {
                 self.input(server, Input::DialFailed { address, refused });
             }
-            Mail::Snapshot(_, cluster, last, applied) => {
+            Mail::Snapshot(cluster, last, applied) => {
                 node.log.clear();
                 node.base = last.op;
                 node.base_cluster = Some(cluster.clone());
@@ -428,7 +428,7 @@ impl Rig {
                 let applied = node.applied.clone();
                 let last = LogPosition { view, op: last };
                 let other = self.other_end(link, server).unwrap();
-                self.post(other, Mail::Snapshot(link, cluster, last, applied));
+                self.post(other, Mail::Snapshot(cluster, last, applied));
             }
             Output::Committed { entry, ticket } => {
                 if let Ok(Op::Chat(ChatOp::Acknowledge { up_to, .. })) = decode_op(entry.payload())
