@@ -53,7 +53,11 @@ impl Server {
     fn carry_out(&mut self, output: Output) -> Result<(), Fatal> {
         match output {
             Output::Append(entry) => self.disk.append(&entry),
-            Output::Truncate { after } => self.disk.truncate(after)?,
+            Output::Truncate { after } => {
+                // What stays was made safe on the way.
+                let op = self.disk.truncate(after)?;
+                self.replica.handle_input(Input::Persisted { op }, self.now);
+            }
             Output::Save { identity, vote } => {
                 self.disk.save(&identity, vote)?;
                 self.now = crate::net::clock::now();

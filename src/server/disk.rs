@@ -146,12 +146,17 @@ impl Disk {
         journal.append(entry.op(), &entry.prepare);
     }
 
-    /// Cuts off what stands behind an op.
-    pub fn truncate(&mut self, after: OpNumber) -> Result<(), Fatal> {
-        match &mut self.journal {
-            Some(journal) => Ok(journal.truncate(after)?),
-            None => Ok(()),
+    /// Cuts off what stands behind an op, and says what is safe then. What is cut off is kept in a
+    /// file of its own.
+    pub fn truncate(&mut self, after: OpNumber) -> Result<OpNumber, Fatal> {
+        let Some(journal) = &mut self.journal else {
+            return Ok(OpNumber::ZERO);
+        };
+        let truncated = journal.truncate(after)?;
+        if let Some(cut) = truncated.cut {
+            log::warn!("ops {} to {} are kept in {}", cut.first, cut.last, cut.file);
         }
+        Ok(truncated.head)
     }
 
     /// Something was appended and is not safe yet.

@@ -266,6 +266,14 @@ fn open_journal(slot: &Slot, superblock: &Superblock) -> Result<(Journal, Recove
             torn.after
         );
     }
+    if let Some(cut) = &recovery.cut {
+        log::warn!(
+            "ops {} to {} were being cut off the log when this server ended; they are kept in {}",
+            cut.first,
+            cut.last,
+            cut.file
+        );
+    }
     if journal.cluster() != superblock.cluster {
         let directory = directory.display();
         let reason = format!("the journal in {directory} is another cluster's");
