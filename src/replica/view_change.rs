@@ -105,6 +105,11 @@ impl Replica {
         if !self.is_intact() || self.leaving && !self.leads_alone() {
             return false;
         }
+        // What it has just decided is not on its disk yet: the view that it replaces, and those whom
+        // it leaves out, are no reason to stand again.
+        if matches!(self.leading, Leading::Pending(op) if op > self.log.persisted()) {
+            return false;
+        }
         let someone_lost = view.members.iter().any(|m| self.is_lost(*m, now));
         match self.leading {
             // What it has just decided is not on disk yet, and is not among its views.
