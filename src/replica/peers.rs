@@ -446,15 +446,12 @@ impl Replica {
             .map(|(address, dial)| (address, dial.at))
     }
 
-    /// A server without an id wants one: the primary gives it.
+    /// A server without an id wants one: the primary gives it. It has looked for the primary at
+    /// several addresses at once, and may come by as many links: it gets one id.
     fn joiner_up(&mut self, link: LinkId, peer: Identity) {
-        self.joiners.insert(
-            link,
-            Joiner {
-                address: peer.address,
-                given: None,
-            },
-        );
+        let address = peer.address;
+        let given = None;
+        self.joiners.insert(link, Joiner { address, given });
         if let Some(lead) = self.lead_message() {
             self.send_by(link, PeerMessage::Lead(lead));
         }
@@ -473,16 +470,27 @@ impl Replica {
             .map(|(link, _)| *link)
             .collect();
         for link in waiting {
-            let Some(server) = self.next_server_id() else {
+            let Some(address) = self.joiners.get(&link).map(|joiner| joiner.address) else {
+                continue;
+            };
+            let given = self.given_to(address);
+            let Some(server) = given.or_else(|| self.next_server_id()) else {
                 self.close(link, Some(Unwanted::TooMany));
                 continue;
             };
             if let Some(joiner) = self.joiners.get_mut(&link) {
                 joiner.given = Some(server);
-                let address = joiner.address;
+            }
+            if given.is_none() {
                 self.append_cluster_op(ClusterOp::Join { server, address });
             }
         }
+    }
+
+    /// The id that the server at this address was given by another of its links.
+    fn given_to(&self, address: SocketAddr) -> Option<ServerId> {
+        let mut same = self.joiners.values().filter(|it| it.address == address);
+        same.find_map(|joiner| joiner.given)
     }
 
     /// An id that no server ever had, unless there are too many servers. (Whoever is forgotten
