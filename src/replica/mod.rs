@@ -192,6 +192,8 @@ struct Joiner {
     address: SocketAddr,
     /// The id that it gets once the op is committed that says so.
     given: Option<ServerId>,
+    /// It was told so. It dials anew then, but another link of it may still be on its way up.
+    welcomed: bool,
 }
 
 /// What is done once something is on disk.

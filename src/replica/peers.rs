@@ -450,8 +450,14 @@ impl Replica {
     /// several addresses at once, and may come by as many links: it gets one id.
     fn joiner_up(&mut self, link: LinkId, peer: Identity) {
         let address = peer.address;
-        let given = None;
-        self.joiners.insert(link, Joiner { address, given });
+        self.joiners.insert(
+            link,
+            Joiner {
+                address,
+                given: None,
+                welcomed: false,
+            },
+        );
         if let Some(lead) = self.lead_message() {
             self.send_by(link, PeerMessage::Lead(lead));
         }
@@ -485,6 +491,7 @@ impl Replica {
                 self.append_cluster_op(ClusterOp::Join { server, address });
             }
         }
+        self.welcome_joiners();
     }
 
     /// The id that the server at this address was given by another of its links.
@@ -505,9 +512,15 @@ impl Replica {
     }
 
     /// The primary keeps the addresses in the log up to date.
-    fn note_address(&mut self, server: ServerId, address: SocketAddr) {
-        if self.is_primary() && self.record(server).is_some_and(|r| r.address != address) {
-            self.append_cluster_op(ClusterOp::Move { server, address });
+    pub(super) fn note_address(&mut self, server: ServerId, address: SocketAddr) {
+        if !self.is_primary() {
+            return;
+        }
+        match self.record(server) {
+            Some(record) if record.address == address => {}
+            Some(_) => self.append_cluster_op(ClusterOp::Move { server, address }),
+            // It was forgotten for another one at its address, and is there all the same.
+            None => self.append_cluster_op(ClusterOp::Join { server, address }),
         }
     }
 

@@ -759,11 +759,11 @@ impl Replica {
         let mut addresses: Vec<_> = linked
             .filter_map(|(server, peer)| Some((*server, peer.address?)))
             .collect();
-        addresses.push((me.server, me.address));
+        if self.record(me.server).is_some() {
+            addresses.push((me.server, me.address));
+        }
         for (server, address) in addresses {
-            if self.record(server).is_some_and(|r| r.address != address) {
-                self.append_cluster_op(ClusterOp::Move { server, address });
-            }
+            self.note_address(server, address);
         }
     }
 
