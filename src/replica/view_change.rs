@@ -111,8 +111,11 @@ impl Replica {
             return false;
         }
         let someone_lost = view.members.iter().any(|m| self.is_lost(*m, now));
-        if self.leading != Leading::No {
-            return someone_lost;
+        match self.leading {
+            // What it has just decided is not on disk yet, and is not among its views.
+            Leading::Pending(op) if op > self.log.persisted() => return false,
+            Leading::Pending(_) | Leading::Active => return someone_lost,
+            Leading::No => {}
         }
         let i_am_primary = view.primary == self.identity.server;
         let primary = view.member(view.primary);
