@@ -76,10 +76,7 @@ impl Checker {
             None => {
                 self.texts.insert(text.to_owned(), op.0);
             }
-            Some(first) => assert_eq!(
-                *first, op.0,
-                "EXACTLY ONCE: {text:?} was sent by two ops"
-            ),
+            Some(first) => assert_eq!(*first, op.0, "EXACTLY ONCE: {text:?} was sent by two ops"),
         }
     }
 
@@ -201,7 +198,10 @@ impl World {
         let (op, view) = (entry.op().0, entry.position.view);
         let members = process.replica.view().map(|it| it.members.clone());
         for member in members.iter().flatten() {
-            let holder = self.hosts.iter().find(|it| it.server == Some(member.server));
+            let holder = self
+                .hosts
+                .iter()
+                .find(|it| it.server == Some(member.server));
             if let Some(holder) = holder {
                 assert_eq!(
                     holder.safe.get(&op),

@@ -40,10 +40,15 @@ pub enum Request {
 /// What is answered.
 #[derive(Clone, Debug)]
 pub enum Reply {
-    Done { number: u64, outcome: Outcome },
+    Done {
+        number: u64,
+        outcome: Outcome,
+    },
     Read,
     /// It is not the primary; who is, if that is known.
-    Refused { leader: Option<SocketAddr> },
+    Refused {
+        leader: Option<SocketAddr>,
+    },
     /// The outcome is not known here.
     Abandoned,
     /// The connection has ended.

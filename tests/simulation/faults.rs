@@ -304,7 +304,8 @@ impl World {
         let is_out = |id: ServerId| {
             others().all(|it| {
                 let process = it.process.as_ref();
-                process.is_some_and(|it| it.replica.view().is_some_and(|it| it.member(id).is_none()))
+                process
+                    .is_some_and(|it| it.replica.view().is_some_and(|it| it.member(id).is_none()))
             })
         };
         is_out(server) && self.serving().iter().any(|it| *it != host)
@@ -375,7 +376,14 @@ impl World {
         let Some(peer) = self.peer_of(process, link) else {
             return;
         };
-        self.say(|| format!("a fault at {} between {} and {}", name(message), host + 1, peer + 1));
+        self.say(|| {
+            format!(
+                "a fault at {} between {} and {}",
+                name(message),
+                host + 1,
+                peer + 1
+            )
+        });
         if self.random.percent(50) {
             self.flush(host, process);
         }
@@ -468,7 +476,10 @@ impl World {
             Repair::Mend { from, to } => self.mend(from, to),
             Repair::Accept { from, to } => self.accept(from, to),
             Repair::QuickDisk { host } => self.hosts[host].slowness = 1,
-            Repair::Strike { host, is_power: true } => self.die(host, Death::PowerCut),
+            Repair::Strike {
+                host,
+                is_power: true,
+            } => self.die(host, Death::PowerCut),
             Repair::Strike { host, .. } => self.die(host, Death::Kill),
         }
     }
@@ -512,7 +523,9 @@ fn matters(message: &PeerMessage, process: &Process) -> bool {
         | PeerMessage::Welcome { .. }
         | PeerMessage::Leave
         | PeerMessage::Snapshot(_) => true,
-        PeerMessage::Prepare(it) => !it.entries.is_empty() && process.replica.role() != Role::Primary,
+        PeerMessage::Prepare(it) => {
+            !it.entries.is_empty() && process.replica.role() != Role::Primary
+        }
         PeerMessage::PrepareOk { .. } => process.replica.role() != Role::Backup,
         PeerMessage::Ping(_)
         | PeerMessage::Pong { .. }

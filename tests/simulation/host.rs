@@ -127,8 +127,8 @@ impl Host {
     pub fn moment_of(&self, time: Time) -> u64 {
         let passed = i128::from(time.0.saturating_sub(self.clock_begin));
         let rate = 1_000_000 + i128::from(self.skew_per_million);
-        let mut moment = (passed.saturating_mul(1_000_000) / rate)
-            .min(i128::from(u64::MAX / 4)) as u64;
+        let mut moment =
+            (passed.saturating_mul(1_000_000) / rate).min(i128::from(u64::MAX / 4)) as u64;
         while self.clock(moment) < time && moment < u64::MAX / 4 {
             moment += 1;
         }

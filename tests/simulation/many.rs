@@ -85,7 +85,9 @@ pub fn simulate() {
         let text = std::env::var(name).ok().filter(|it| !it.is_empty())?;
         Some(text.parse::<u64>().expect("scripts/simulate gives numbers"))
     };
-    let variant = std::env::var("SIMULATE_BROKEN").ok().filter(|it| !it.is_empty());
+    let variant = std::env::var("SIMULATE_BROKEN")
+        .ok()
+        .filter(|it| !it.is_empty());
     let variant = variant.map(|name| Variant::named(&name).expect("the name of a broken rule"));
     let plan = |seed| Plan {
         seed,

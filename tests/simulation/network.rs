@@ -342,7 +342,8 @@ impl World {
         if self.service == Some((host, process)) {
             self.service = None;
         }
-        self.attempts.retain(|_, it| (it.host, it.process) != (host, process));
+        self.attempts
+            .retain(|_, it| (it.host, it.process) != (host, process));
     }
 
     // --- connects ---

@@ -146,11 +146,7 @@ impl Process {
     }
 
     /// It dies: what the disk was doing for it is done in part.
-    pub fn interrupt(
-        &mut self,
-        disk: &mut super::host::Disk,
-        random: &mut super::random::Random,
-    ) {
+    pub fn interrupt(&mut self, disk: &mut super::host::Disk, random: &mut super::random::Random) {
         if let Some(work) = self.working.take() {
             work.interrupt(self, disk, random);
         }
@@ -424,7 +420,10 @@ impl World {
         let mut count = 0;
         while let Some(output) = process.replica.poll_output() {
             count += 1;
-            assert!(count < OUTPUTS_MAX, "LIVE: the replica goes round in circles: {output:?}");
+            assert!(
+                count < OUTPUTS_MAX,
+                "LIVE: the replica goes round in circles: {output:?}"
+            );
             if let Some(work) = self.carry_out(host, process, output) {
                 return self.begin_work(host, process, work);
             }

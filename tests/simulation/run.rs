@@ -88,7 +88,11 @@ impl Plan {
             Ok(summary) => format!("nothing was violated: {summary:?}"),
             Err(violation) => violation,
         };
-        format!("{}\n\n{verdict}\n\nagain: {}", last.join("\n"), self.command())
+        format!(
+            "{}\n\n{verdict}\n\nagain: {}",
+            last.join("\n"),
+            self.command()
+        )
     }
 
     fn run_or_panic(&self) -> Summary {
@@ -149,7 +153,9 @@ impl World {
         let time = self.clients_time();
         let goes_on = self.run_until(time, |it| {
             let now = it.answers_of_all();
-            now.iter().zip(&before).all(|(now, before)| *now >= before + 2)
+            now.iter()
+                .zip(&before)
+                .all(|(now, before)| *now >= before + 2)
         });
         assert!(
             goes_on,
@@ -199,7 +205,11 @@ impl World {
                     before: OpNumber::MAX,
                 };
                 let page = Query::Page { range, limit: 1000 };
-                let Ok(Found::Page { messages: page, more }) = store.query(&page) else {
+                let Ok(Found::Page {
+                    messages: page,
+                    more,
+                }) = store.query(&page)
+                else {
                     panic!("a store in memory answers");
                 };
                 after = page.last().map_or(after, |it| it.id);

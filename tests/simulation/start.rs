@@ -145,7 +145,9 @@ fn restart(
         Some(journal) if is_new && superblock.server == ServerId(1) => {
             Some(founder(world, index, number, superblock, journal))
         }
-        journal => Some(started(world, index, number, superblock, journal, &image, log)),
+        journal => Some(started(
+            world, index, number, superblock, journal, &image, log,
+        )),
     }
 }
 

@@ -24,7 +24,6 @@ pub fn end() -> Vec<String> {
     LINES.take().into_iter().flatten().collect()
 }
 
-
 /// Keeps a line, if lines are wanted.
 pub fn line(now: u64, text: impl FnOnce() -> String) {
     LINES.with_borrow_mut(|lines| {

@@ -179,13 +179,7 @@ impl World {
         process.doomed = Some(Death::Kill);
     }
 
-    fn save(
-        &mut self,
-        host: usize,
-        process: &mut Process,
-        superblock: Superblock,
-        now: Time,
-    ) {
+    fn save(&mut self, host: usize, process: &mut Process, superblock: Superblock, now: Time) {
         let is_same_process = superblock.incarnation == process.superblock.incarnation;
         let is_left_out =
             self.settings.broken.promise_not_synced && is_same_process && process.has_data;
@@ -221,13 +215,7 @@ impl World {
         self.hosts[host].safe.clear();
     }
 
-    fn install(
-        &mut self,
-        host: usize,
-        process: &mut Process,
-        snapshot: usize,
-        now: Time,
-    ) {
+    fn install(&mut self, host: usize, process: &mut Process, snapshot: usize, now: Time) {
         let snapshot = &self.snapshots[snapshot];
         let last = snapshot.last;
         let mut store = snapshot.store.clone();

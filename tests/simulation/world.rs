@@ -42,13 +42,25 @@ pub enum Event {
     /// A connection's first packet arrives where it was meant for.
     DialArrives { attempt: u64 },
     /// The answer to it comes back: a connection, or a refusal.
-    DialAnswered { attempt: u64, connection: Option<u64> },
+    DialAnswered {
+        attempt: u64,
+        connection: Option<u64>,
+    },
     /// Nothing came of it.
     DialEnds { attempt: u64 },
     /// A client's request arrives.
-    Asked { client: usize, connection: u64, host: usize, request: Request },
+    Asked {
+        client: usize,
+        connection: u64,
+        host: usize,
+        request: Request,
+    },
     /// A server's answer arrives.
-    Answered { client: usize, connection: u64, reply: Reply },
+    Answered {
+        client: usize,
+        connection: u64,
+        reply: Reply,
+    },
     /// A client looks at its requests.
     Tick { client: usize },
     /// Something goes wrong.
@@ -60,14 +72,31 @@ pub enum Event {
 /// How something that went wrong ends.
 #[derive(Clone, Debug)]
 pub enum Repair {
-    Start { host: usize },
-    PowerOn { host: usize },
-    Resume { host: usize },
-    Mend { from: usize, to: usize },
-    Accept { from: usize, to: usize },
-    QuickDisk { host: usize },
+    Start {
+        host: usize,
+    },
+    PowerOn {
+        host: usize,
+    },
+    Resume {
+        host: usize,
+    },
+    Mend {
+        from: usize,
+        to: usize,
+    },
+    Accept {
+        from: usize,
+        to: usize,
+    },
+    QuickDisk {
+        host: usize,
+    },
     /// Not a repair: what the disk does for a process is to be interrupted.
-    Strike { host: usize, is_power: bool },
+    Strike {
+        host: usize,
+        is_power: bool,
+    },
 }
 
 struct Scheduled {
@@ -224,7 +253,11 @@ impl World {
         };
         self.now = next.at;
         self.events += 1;
-        assert!(self.events < EVENTS_MAX, "LIVE: too much happens:\n{}", self.describe());
+        assert!(
+            self.events < EVENTS_MAX,
+            "LIVE: too much happens:\n{}",
+            self.describe()
+        );
         self.fingerprint.add(next.at);
         self.happen(next.event);
         true

@@ -169,9 +169,7 @@ fn who_leaves_hands_over_before_it_ends() {
         world.leave(primary);
         let others = world.others(primary);
         world.expect_served_by(&others, AT_ONCE);
-        let is_gone = world.run_until(1600 * MILLISECOND, |it| {
-            it.hosts[primary].process.is_none()
-        });
+        let is_gone = world.run_until(1600 * MILLISECOND, |it| it.hosts[primary].process.is_none());
         assert!(is_gone);
         world.expect_a_good_end();
     });

@@ -73,9 +73,10 @@ impl World {
 
     /// Somebody out of these serves within a time, and goes on to acknowledge.
     fn expect_served_by(&mut self, hosts: &[usize], within: u64) -> usize {
-        let serves = self.run_until(within, |world| {
-            matches!(world.serving()[..], [one] if hosts.contains(&one))
-        });
+        let serves = self.run_until(
+            within,
+            |world| matches!(world.serving()[..], [one] if hosts.contains(&one)),
+        );
         assert!(
             serves,
             "none of {hosts:?} serves alone within {} ms:\n{}",

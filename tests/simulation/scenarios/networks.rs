@@ -55,7 +55,9 @@ fn fault_10_the_primary_is_cut_off() {
         let others = world.others(primary);
         let reads_before = world.checker.reads;
         let acknowledged_before = world.checker.acknowledged;
-        if world.serving().contains(&primary) && !world.serving().iter().any(|it| others.contains(it)) {
+        if world.serving().contains(&primary)
+            && !world.serving().iter().any(|it| others.contains(it))
+        {
             world.run_for(10 * MILLISECOND);
             let silent = world.checker.reads == reads_before
                 && world.checker.acknowledged == acknowledged_before;
