@@ -6,6 +6,7 @@ pub mod files;
 pub mod process;
 pub mod random;
 pub mod server;
+pub mod status;
 pub mod text;
 
 use std::time::{Duration, Instant};
