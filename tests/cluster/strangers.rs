@@ -13,7 +13,6 @@ use lastword::wire::hello::{Hello, LinkHello, PROTOCOL_VERSION, encode_hello};
 
 use crate::common::PATIENCE;
 use crate::rig::{Cluster, Server};
-use crate::verdict::served_at;
 
 /// A program that is no Lastword server, until it is dropped.
 struct Stranger {

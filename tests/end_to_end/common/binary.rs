@@ -290,6 +290,18 @@ impl BinaryClient {
     }
 }
 
+/// Whether a refusal says that the request is to be asked again, here or of another server.
+pub fn is_elsewhere(code: ErrorCode) -> bool {
+    matches!(
+        code,
+        ErrorCode::NotPrimary
+            | ErrorCode::NotReady
+            | ErrorCode::UnknownOutcome
+            | ErrorCode::ShuttingDown
+            | ErrorCode::Busy
+    )
+}
+
 enum Said {
     Part(u64, Part),
     Last(u64, Result<Answer<'static>, Refusal>),
