@@ -55,7 +55,10 @@ pub(super) struct Candidacy {
 impl Candidacy {
     /// When time alone changes something about it.
     pub fn next_step(&self) -> Time {
-        self.ask_at.min(self.until)
+        match self.durable {
+            true => self.ask_at.min(self.until),
+            false => self.until,
+        }
     }
 
     pub fn number(&self) -> ViewNumber {
@@ -648,6 +651,8 @@ impl Replica {
         };
         let view = view.clone();
         self.view_since = now;
+        // A member has everything, whatever it began with.
+        self.damaged &= !view.contains(self.me());
         self.highest_seen = self.highest_seen.max(view.number);
         self.vote.bindings.retain(|b| b.number > view.number);
         if self.vote.bindings.is_empty() {
