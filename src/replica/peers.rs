@@ -446,15 +446,18 @@ impl Replica {
             .map(|(address, dial)| (address, dial.at))
     }
 
-    /// A server without an id wants one: the primary gives it.
+    /// A server without an id wants one: the primary gives it. One that looks for the cluster at
+    /// several addresses has several links for a moment, and gets one id by all of them.
     fn joiner_up(&mut self, link: LinkId, peer: Identity) {
-        self.joiners.insert(
-            link,
-            Joiner {
-                address: peer.address,
-                given: None,
-            },
-        );
+        let incarnation = peer.incarnation;
+        let mut others = self.joiners.values();
+        let other = others.find(|joiner| joiner.incarnation == incarnation);
+        let joiner = Joiner {
+            incarnation,
+            address: peer.address,
+            given: other.and_then(|joiner| joiner.given),
+        };
+        self.joiners.insert(link, joiner);
         if let Some(lead) = self.lead_message() {
             self.send_by(link, PeerMessage::Lead(lead));
         }
@@ -466,22 +469,19 @@ impl Replica {
         if !self.is_primary() || self.identity.server == ServerId(0) {
             return;
         }
-        let waiting: Vec<LinkId> = self
-            .joiners
-            .iter()
-            .filter(|(_, joiner)| joiner.given.is_none())
-            .map(|(link, _)| *link)
-            .collect();
-        for link in waiting {
+        let waits = |(_, joiner): &(&LinkId, &Joiner)| joiner.given.is_none();
+        while let Some((&link, joiner)) = self.joiners.iter().find(waits) {
+            let (incarnation, address) = (joiner.incarnation, joiner.address);
             let Some(server) = self.next_server_id() else {
                 self.close(link, Some(Unwanted::TooMany));
                 continue;
             };
-            if let Some(joiner) = self.joiners.get_mut(&link) {
-                joiner.given = Some(server);
-                let address = joiner.address;
-                self.append_cluster_op(ClusterOp::Join { server, address });
+            for joiner in self.joiners.values_mut() {
+                if joiner.incarnation == incarnation {
+                    joiner.given = Some(server);
+                }
             }
+            self.append_cluster_op(ClusterOp::Join { server, address });
         }
     }
 

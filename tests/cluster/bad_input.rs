@@ -73,9 +73,13 @@ fn a_server_of_another_cluster_is_refused() {
     let mut here = Undisturbed::new(&[]);
     let mut there = Cluster::of_three();
     there[2].kill();
-    let mut lost = Server::new("lost", here.cluster.service(), here.cluster.folder().join("lost"))
-        .with("--data", there.data())
-        .with("--slot", "3");
+    let mut lost = Server::new(
+        "lost",
+        here.cluster.service(),
+        here.cluster.folder().join("lost"),
+    )
+    .with("--data", there.data())
+    .with("--slot", "3");
     lost.start_to_join();
     lost.until_it_says("another cluster");
     here.check();
@@ -91,7 +95,10 @@ fn a_server_of_another_cluster_is_refused() {
 fn without_the_right_key_nobody_joins() {
     let key_file = |cluster: &Cluster| write_key(cluster, "key", "the right key, of some length");
     let mut cluster = Cluster::to_be_started(0, &[]);
-    let key = key_file(&cluster).to_str().expect("a plain path").to_string();
+    let key = key_file(&cluster)
+        .to_str()
+        .expect("a plain path")
+        .to_string();
     for _ in 0..3 {
         cluster.add(&["--cluster-key", &key, "--fresh", "8s", "--grace", "10s"]);
     }
@@ -105,7 +112,9 @@ fn without_the_right_key_nobody_joins() {
         sent: 0,
     };
     let wrong = here.key("wrong key", "another key, of some length");
-    let mut newcomer = here.newcomer("with the wrong key").with("--cluster-key", wrong);
+    let mut newcomer = here
+        .newcomer("with the wrong key")
+        .with("--cluster-key", wrong);
     newcomer.start_to_join();
     newcomer.until_it_says("--cluster-key");
     here.check();
@@ -119,7 +128,9 @@ fn without_the_right_key_nobody_joins() {
     }
     // With the right one it is a matter of a moment.
     newcomer.kill();
-    let mut friend = here.newcomer("with the right key").with("--cluster-key", key);
+    let mut friend = here
+        .newcomer("with the right key")
+        .with("--cluster-key", key);
     friend.start_to_join();
     friend.until("joins", |status| status.role == "backup");
 }

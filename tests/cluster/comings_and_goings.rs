@@ -27,7 +27,10 @@ fn those_that_come_back_are_taken_for_servers() {
     }
     cluster[2].kill();
     cluster.primary();
-    assert_eq!(texts(&cluster.login("alice").messages("LOG")), ["to three", "to one"]);
+    assert_eq!(
+        texts(&cluster.login("alice").messages("LOG")),
+        ["to three", "to one"]
+    );
     cluster.assert_well();
 }
 
@@ -56,7 +59,10 @@ fn killed_as_soon_as_another_is_in_sync_it_leaves_nothing_behind() {
         let mut alice = cluster.login("alice");
         sent.push(alice.send("alice", "after all"));
         let log = alice.messages("LOG");
-        assert_eq!(log.iter().map(|message| message.id).collect::<Vec<_>>(), sent);
+        assert_eq!(
+            log.iter().map(|message| message.id).collect::<Vec<_>>(),
+            sent
+        );
         cluster[last].start();
         cluster.until_in_sync(last);
     }

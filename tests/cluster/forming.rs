@@ -18,7 +18,10 @@ fn a_client_that_comes_too_early_is_told_and_let_in_by_itself() {
     cluster[1].start_to_join();
     let one_more = "waiting for 1 more backup";
     cluster[0].until("has one backup", |status| {
-        status.ready.as_ref().is_err_and(|why| why.starts_with(one_more))
+        status
+            .ready
+            .as_ref()
+            .is_err_and(|why| why.starts_with(one_more))
     });
     let mut between = connected(&cluster[0]);
     for client in [&mut before, &mut between] {
@@ -51,7 +54,10 @@ fn backups_that_are_started_first_wait_and_say_so() {
     }
     for place in [1, 2] {
         let said = cluster[place].until("waits", |status| {
-            status.ready.as_ref().is_err_and(|why| why.starts_with("waiting for a primary"))
+            status
+                .ready
+                .as_ref()
+                .is_err_and(|why| why.starts_with("waiting for a primary"))
         });
         assert_eq!(said.role, "waiting");
         assert_eq!(said.server, None);

@@ -26,7 +26,9 @@ fn fill(cluster: &Cluster, count: u64) {
     const FIRST: u64 = 100;
     for n in 0..count {
         let number = FIRST + n;
-        client.say(number, number.saturating_sub(50).max(FIRST), &request).expect("it is there");
+        client
+            .say(number, number.saturating_sub(50).max(FIRST), &request)
+            .expect("it is there");
         if n >= 50 {
             client.try_answer().expect("an answer, and not the end");
         }
@@ -44,7 +46,9 @@ fn copy(from: &Path, to: &Path) {
 
 /// Waits until a server is being fed, or has been.
 fn until_fed(server: &Server) {
-    server.until("is being fed", |status| ["learner", "backup"].contains(&&*status.role));
+    server.until("is being fed", |status| {
+        ["learner", "backup"].contains(&&*status.role)
+    });
 }
 
 #[test]
@@ -124,7 +128,10 @@ fn an_emptied_disk_learns_and_an_old_copy_is_no_voter() {
     cluster[1].kill();
     cluster[2].start();
     cluster[2].until("waits", |status| {
-        status.ready.as_ref().is_err_and(|why| why.starts_with("waiting for "))
+        status
+            .ready
+            .as_ref()
+            .is_err_and(|why| why.starts_with("waiting for "))
     });
     cluster[0].start();
     cluster[1].start();
@@ -203,9 +210,13 @@ fn a_torn_end_of_the_journal_is_cut_off_and_nothing_is_missing() {
 /// Leaves behind the last record what a crash leaves of a next one that was never synced.
 fn tear(slot: &Path) {
     let (segment, end) = end_of_journal(slot);
-    let mut file = OpenOptions::new().write(true).open(segment).expect("a segment");
+    let mut file = OpenOptions::new()
+        .write(true)
+        .open(segment)
+        .expect("a segment");
     file.seek(SeekFrom::Start(end)).expect("a place in it");
-    file.write_all(b"what stood here before").expect("room on the disk");
+    file.write_all(b"what stood here before")
+        .expect("room on the disk");
 }
 
 /// Where the last record ends.

@@ -58,7 +58,10 @@ fn a_primary_that_is_cut_off_stops_and_the_others_serve() {
         cluster.login("alice").send("alice", "to two");
         network.hosts()[0].inside(|| {
             let mut left = TextClient::try_connect_for(member, MUTE_MAX).expect("it is there");
-            for request in ["LOGIN alice correct-horse-battery", "CREATE bob correct-horse-battery"] {
+            for request in [
+                "LOGIN alice correct-horse-battery",
+                "CREATE bob correct-horse-battery",
+            ] {
                 if let Some(answer) = left.try_ask(request) {
                     assert!(answer.last.starts_with("ERR "), "{request}: {answer:?}");
                 }
@@ -128,7 +131,9 @@ fn of_two_that_are_cut_apart_only_the_primary_serves() {
         let other = 1 - primary;
         let other_id = cluster[other].id();
         network.cut(other);
-        cluster.primary_with("goes on alone", |status| !status.in_sync().contains(&other_id));
+        cluster.primary_with("goes on alone", |status| {
+            !status.in_sync().contains(&other_id)
+        });
         cluster.login("alice").send("alice", "to one");
         let said = cluster[other].until("does not serve", |status| !status.serves());
         assert_ne!(said.role, "primary");

@@ -87,7 +87,11 @@ fn who_slept_while_the_others_went_on_refuses_when_they_are_dead() {
     cluster[2].kill();
     cluster[1].go_on();
     let said = cluster[1].until("refuses", |status| {
-        status.role != "primary" && status.ready.as_ref().is_err_and(|why| why.contains("waiting"))
+        status.role != "primary"
+            && status
+                .ready
+                .as_ref()
+                .is_err_and(|why| why.contains("waiting"))
     });
     assert!(!said.serves(), "{said:?}");
 

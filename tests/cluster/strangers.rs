@@ -115,7 +115,10 @@ fn a_member_address_in_use_is_told() {
     assert_eq!(cluster[added].wait().code(), Some(1));
     let said = cluster[added].said();
     assert!(said.contains(&taken.address.to_string()), "{said}");
-    assert!(said.contains("in use") && said.contains("--member"), "{said}");
+    assert!(
+        said.contains("in use") && said.contains("--member"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -130,7 +133,10 @@ fn a_kept_port_that_stays_taken_is_replaced_and_told_to_the_others() {
     assert_ne!(after, before);
     for place in 0..3 {
         cluster[place].until("knows the new address", |status| {
-            status.members.get(&id).is_some_and(|member| member.address == after)
+            status
+                .members
+                .get(&id)
+                .is_some_and(|member| member.address == after)
         });
     }
     // It is kept from then on, and found by the others when all were down.
@@ -155,7 +161,10 @@ fn a_backup_of_a_later_version_is_refused_with_a_sentence() {
         cluster[place].until_it_says("same version");
     }
     alice.send("alice", "still here");
-    assert_eq!(cluster[0].until("leads", |status| status.serves()).view, said.view);
+    assert_eq!(
+        cluster[0].until("leads", |status| status.serves()).view,
+        said.view
+    );
     cluster.assert_well();
 }
 
@@ -166,8 +175,14 @@ fn refusal_of(address: SocketAddr, version: u16) -> String {
         ..Hello::server("lastword 9.9.9", ClusterId(0), ServerId(0), ViewNumber(0))
     };
     let hello = hello.with_link(LinkHello {
-        lineage: Lineage { counter: 0, random: 0 },
-        incarnation: Incarnation { counter: 1, random: 99 },
+        lineage: Lineage {
+            counter: 0,
+            random: 0,
+        },
+        incarnation: Incarnation {
+            counter: 1,
+            random: 99,
+        },
         address: Some((address.ip(), 1).into()),
         encrypted: false,
         nonce: 5,

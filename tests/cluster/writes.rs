@@ -30,7 +30,10 @@ fn the_store_is_not_written_anew_for_every_message() {
     println!("bytes for each message, on each server: {bytes_for_each:?}");
     // 20,000 messages are 20 MB; a block of the journal, pages of the store and a checkpoint now
     // and then are some kilobytes for each.
-    assert!(bytes_for_each.iter().all(|bytes| *bytes < 200_000), "{bytes_for_each:?}");
+    assert!(
+        bytes_for_each.iter().all(|bytes| *bytes < 200_000),
+        "{bytes_for_each:?}"
+    );
 }
 
 /// Sends messages of 1,000 bytes, so many ahead of their answers.
@@ -42,7 +45,9 @@ fn send(client: &mut BinaryClient, number: &mut u64, count: u64, ahead: u64) {
     };
     let mut open = 0;
     for _ in 0..count {
-        client.say(*number, *number - open, &request).expect("it is there");
+        client
+            .say(*number, *number - open, &request)
+            .expect("it is there");
         *number += 1;
         open += 1;
         while open >= ahead {

@@ -164,7 +164,8 @@ impl Cluster {
     #[track_caller]
     pub fn until_in_sync(&self, place: usize) -> usize {
         let id = self[place].id();
-        self.primary_with("has it in sync", |status| status.in_sync().contains(&id)).0
+        self.primary_with("has it in sync", |status| status.in_sync().contains(&id))
+            .0
     }
 
     /// A connection in text mode to the primary, whoever that is.

@@ -66,8 +66,9 @@ impl Network {
     pub fn part(&self, hosts: &[usize]) {
         for host in hosts {
             let host = host + 1;
-            self.switch
-                .ip(&format!("link set cable{host} type bridge_slave isolated on"));
+            self.switch.ip(&format!(
+                "link set cable{host} type bridge_slave isolated on"
+            ));
         }
     }
 

@@ -117,7 +117,9 @@ impl Server {
     /// Stops it where it stands, as a debugger or a swapping machine would.
     pub fn pause(&self) {
         self.signal(Signal::STOP);
-        eventually("a process stops", || (state(self.pid()) == 'T').then_some(()));
+        eventually("a process stops", || {
+            (state(self.pid()) == 'T').then_some(())
+        });
     }
 
     /// Lets it go on.
@@ -146,14 +148,18 @@ impl Server {
     pub fn member(&self) -> SocketAddr {
         eventually("a server binds its own address", || {
             let addresses = listens_at(self.pid());
-            addresses.into_iter().find(|address| *address != self.service)
+            addresses
+                .into_iter()
+                .find(|address| *address != self.service)
         })
     }
 
     /// What it says of itself; `None` while it cannot.
     pub fn status(&self) -> Option<Status> {
         let addresses = listens_at(self.pid());
-        let member = addresses.into_iter().find(|address| *address != self.service)?;
+        let member = addresses
+            .into_iter()
+            .find(|address| *address != self.service)?;
         match &self.host {
             None => Status::ask(member),
             Some(host) => host.inside(|| Status::ask(member)),

@@ -38,13 +38,16 @@ pub fn state(pid: u32) -> char {
 pub fn written_bytes(pid: u32) -> u64 {
     let io = fs::read_to_string(format!("/proc/{pid}/io")).expect("the process is there");
     let line = io.lines().find_map(|line| line.strip_prefix("wchar: "));
-    line.and_then(|count| count.parse().ok()).expect("a number of bytes")
+    line.and_then(|count| count.parse().ok())
+        .expect("a number of bytes")
 }
 
 /// Where it takes connections, over IP version 4.
 pub fn listens_at(pid: u32) -> Vec<SocketAddr> {
     let table = fs::read_to_string(format!("/proc/{pid}/net/tcp")).unwrap_or_default();
-    let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten();
+    let descriptors = fs::read_dir(format!("/proc/{pid}/fd"))
+        .into_iter()
+        .flatten();
     let sockets: BTreeSet<String> = descriptors
         .filter_map(|entry| fs::read_link(entry.ok()?.path()).ok())
         .filter_map(|path| {

@@ -68,7 +68,8 @@ impl Status {
 
     /// The ids of those that are in sync.
     pub fn in_sync(&self) -> BTreeSet<u16> {
-        let in_sync = |(id, member): (&u16, &MemberStatus)| (member.state == "in-sync").then_some(*id);
+        let in_sync =
+            |(id, member): (&u16, &MemberStatus)| (member.state == "in-sync").then_some(*id);
         self.members.iter().filter_map(in_sync).collect()
     }
 
@@ -116,9 +117,11 @@ impl Status {
 }
 
 fn number(word: &str) -> u64 {
-    word.parse().unwrap_or_else(|_| panic!("{word:?} is no number"))
+    word.parse()
+        .unwrap_or_else(|_| panic!("{word:?} is no number"))
 }
 
 fn address(word: &str) -> SocketAddr {
-    word.parse().unwrap_or_else(|_| panic!("{word:?} is no address"))
+    word.parse()
+        .unwrap_or_else(|_| panic!("{word:?} is no address"))
 }

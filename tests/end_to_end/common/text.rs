@@ -70,7 +70,9 @@ impl TextClient {
     pub fn give_up_after(&mut self, patience: Duration) {
         let stream = self.reader.get_ref();
         stream.set_read_timeout(Some(patience)).expect("a time-out");
-        stream.set_write_timeout(Some(patience)).expect("a time-out");
+        stream
+            .set_write_timeout(Some(patience))
+            .expect("a time-out");
         self.gives_up = true;
     }
 

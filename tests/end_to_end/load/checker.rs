@@ -38,7 +38,12 @@ pub fn check_everything(server: SocketAddr, ledger: &Ledger) -> Logs {
 /// order, on all of them.
 pub fn check_same(server: SocketAddr, logs: &Logs) {
     for (name, log) in logs {
-        assert_same("another server", name, &login(server, name).messages("LOG"), log);
+        assert_same(
+            "another server",
+            name,
+            &login(server, name).messages("LOG"),
+            log,
+        );
     }
 }
 
