@@ -105,6 +105,13 @@ impl Replica {
         if !self.is_intact() || self.leaving && !self.leads_alone() {
             return false;
         }
+        if let Leading::Pending(op) = self.leading
+            && self.log.persisted() < op
+        {
+            // Its own View op is on its way to the disk: until then the newest view is still the
+            // one before, with whoever was lost in it.
+            return false;
+        }
         let someone_lost = view.members.iter().any(|m| self.is_lost(*m, now));
         if self.leading != Leading::No {
             return someone_lost;
