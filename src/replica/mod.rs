@@ -50,9 +50,7 @@ use self::log::Log;
 use self::peers::{Contact, Peer};
 use self::random::Random;
 use self::view_change::{Candidacy, Promised};
-use crate::types::{
-    Cluster, Incarnation, Member, OpNumber, ServerId, Time, Timestamp, View, ViewNumber, Vote,
-};
+use crate::types::{Cluster, Member, OpNumber, ServerId, Time, Timestamp, View, ViewNumber, Vote};
 use crate::wire::peer::{PeerMessage, Report, Rumour};
 
 /// The protocol's state machine of one server.
@@ -166,8 +164,6 @@ struct Following {
 /// A server that has no id yet.
 #[derive(Debug)]
 struct Joiner {
-    /// Which process it is.
-    incarnation: Incarnation,
     address: SocketAddr,
     /// The id that it gets once the op is committed that says so.
     given: Option<ServerId>,

@@ -446,18 +446,12 @@ impl Replica {
             .map(|(address, dial)| (address, dial.at))
     }
 
-    /// A server without an id wants one: the primary gives it. One that looks for the cluster at
-    /// several addresses has several links for a moment, and gets one id by all of them.
+    /// A server without an id wants one: the primary gives it. It has looked for the primary at
+    /// several addresses at once, and may come by as many links: it gets one id.
     fn joiner_up(&mut self, link: LinkId, peer: Identity) {
-        let incarnation = peer.incarnation;
-        let mut others = self.joiners.values();
-        let other = others.find(|joiner| joiner.incarnation == incarnation);
-        let joiner = Joiner {
-            incarnation,
-            address: peer.address,
-            given: other.and_then(|joiner| joiner.given),
-        };
-        self.joiners.insert(link, joiner);
+        let address = peer.address;
+        let given = None;
+        self.joiners.insert(link, Joiner { address, given });
         if let Some(lead) = self.lead_message() {
             self.send_by(link, PeerMessage::Lead(lead));
         }
@@ -469,20 +463,34 @@ impl Replica {
         if !self.is_primary() || self.identity.server == ServerId(0) {
             return;
         }
-        let waits = |(_, joiner): &(&LinkId, &Joiner)| joiner.given.is_none();
-        while let Some((&link, joiner)) = self.joiners.iter().find(waits) {
-            let (incarnation, address) = (joiner.incarnation, joiner.address);
-            let Some(server) = self.next_server_id() else {
+        let waiting: Vec<LinkId> = self
+            .joiners
+            .iter()
+            .filter(|(_, joiner)| joiner.given.is_none())
+            .map(|(link, _)| *link)
+            .collect();
+        for link in waiting {
+            let Some(address) = self.joiners.get(&link).map(|joiner| joiner.address) else {
+                continue;
+            };
+            let given = self.given_to(address);
+            let Some(server) = given.or_else(|| self.next_server_id()) else {
                 self.close(link, Some(Unwanted::TooMany));
                 continue;
             };
-            for joiner in self.joiners.values_mut() {
-                if joiner.incarnation == incarnation {
-                    joiner.given = Some(server);
-                }
+            if let Some(joiner) = self.joiners.get_mut(&link) {
+                joiner.given = Some(server);
             }
-            self.append_cluster_op(ClusterOp::Join { server, address });
+            if given.is_none() {
+                self.append_cluster_op(ClusterOp::Join { server, address });
+            }
         }
+    }
+
+    /// The id that the server at this address was given by another of its links.
+    fn given_to(&self, address: SocketAddr) -> Option<ServerId> {
+        let mut same = self.joiners.values().filter(|it| it.address == address);
+        same.find_map(|joiner| joiner.given)
     }
 
     /// An id that no server ever had, unless there are too many servers. (Whoever is forgotten

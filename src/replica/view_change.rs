@@ -105,11 +105,9 @@ impl Replica {
         if !self.is_intact() || self.leaving && !self.leads_alone() {
             return false;
         }
-        if let Leading::Pending(op) = self.leading
-            && self.log.persisted() < op
-        {
-            // Its own View op is on its way to the disk: until then the newest view is still the
-            // one before, with whoever was lost in it.
+        // What it has just decided is not on its disk yet: the view that it replaces, and those whom
+        // it leaves out, are no reason to stand again.
+        if matches!(self.leading, Leading::Pending(op) if op > self.log.persisted()) {
             return false;
         }
         let someone_lost = view.members.iter().any(|m| self.is_lost(*m, now));
