@@ -105,20 +105,32 @@ impl Replica {
         if !self.is_intact() || self.leaving && !self.leads_alone() {
             return false;
         }
-        // What it has just decided is not on its disk yet: the view that it replaces, and those whom
-        // it leaves out, are no reason to stand again.
-        if matches!(self.leading, Leading::Pending(op) if op > self.log.persisted()) {
-            return false;
-        }
         let someone_lost = view.members.iter().any(|m| self.is_lost(*m, now));
-        if self.leading != Leading::No {
-            return someone_lost;
+        match self.leading {
+            // What it has just decided is not on disk yet, and is not among its views.
+            Leading::Pending(op) if op > self.log.persisted() => return false,
+            Leading::Pending(_) | Leading::Active => return someone_lost,
+            Leading::No => {}
         }
         let i_am_primary = view.primary == self.identity.server;
         let primary = view.member(view.primary);
         let primary_lost = primary.is_none_or(|m| self.is_lost(m, now));
-        let is_disturbed = self.promised() > view.number && now >= self.patience_ends();
-        i_am_primary && now >= self.patience_ends() || !i_am_primary && primary_lost || is_disturbed
+        let is_disturbed = self.promised() > view.number;
+        // Whom it has promised something is on his way to lead. To stand against him now would only
+        // take from him what he needs: his view could never come in force.
+        let is_patient =
+            is_disturbed && now < self.patience_ends() && !self.is_promised_in_vain(now);
+        !is_patient && (i_am_primary || primary_lost || is_disturbed)
+    }
+
+    /// Whoever has this server's promise will not lead any more.
+    fn is_promised_in_vain(&self, now: Time) -> bool {
+        self.promised_here.as_ref().is_some_and(|promised| {
+            let candidate = promised.number.candidate();
+            let mut members = promised.members.iter();
+            promised.number == self.promised()
+                && members.any(|m| m.server == candidate && self.is_lost(*m, now))
+        })
     }
 
     /// When a promise to another has had its time.
