@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use crate::common::text::{TextClient, texts};
+use crate::rig::cluster::PATIENT;
 use crate::rig::{Cluster, Server};
 
 /// A cluster, and a client of it that must not notice anything.
@@ -19,8 +20,7 @@ struct Undisturbed {
 
 impl Undisturbed {
     fn new(options: &[&str]) -> Self {
-        let mut words = vec!["--fresh", "8s", "--grace", "10s"];
-        words.extend(options);
+        let words = [&PATIENT[..], options].concat();
         let mut cluster = Cluster::to_be_started(3, &words);
         cluster.form();
         let alice = cluster.account("alice");
@@ -100,7 +100,7 @@ fn without_the_right_key_nobody_joins() {
         .expect("a plain path")
         .to_string();
     for _ in 0..3 {
-        cluster.add(&["--cluster-key", &key, "--fresh", "8s", "--grace", "10s"]);
+        cluster.add(&[&["--cluster-key", &key], &PATIENT[..]].concat());
     }
     cluster.form();
     let alice = cluster.account("alice");

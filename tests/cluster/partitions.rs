@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::common::status::Status;
 use crate::common::text::{TextClient, texts};
 use crate::load::{self, Ledger};
+use crate::rig::cluster::QUICKER;
 use crate::rig::hosts::Network;
 use crate::rig::{Cluster, Server};
 use crate::verdict::check_on_all;
@@ -15,7 +16,7 @@ use crate::verdict::check_on_all;
 /// Where the clients are.
 const CLIENTS: usize = 3;
 /// How long a client waits for a server that may be cut off.
-const MUTE_MAX: Duration = Duration::from_secs(3);
+const MUTE_MAX: Duration = Duration::from_secs(8);
 
 /// Runs a story on the clients' host, with three servers on hosts of their own that are in sync.
 fn on_three_hosts(story: impl FnOnce(&mut Cluster, &Network) + Send) {
@@ -33,7 +34,8 @@ fn on_three_hosts(story: impl FnOnce(&mut Cluster, &Network) + Send) {
             let folder = cluster.folder().join(&name);
             let mut server = Server::new(&name, service, folder)
                 .on(host)
-                .with("--cluster-key", &key);
+                .with("--cluster-key", &key)
+                .with_words(&QUICKER);
             if place > 0 {
                 server = server.with("--member", format!("{}:5000", host.address()));
             }

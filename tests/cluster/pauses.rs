@@ -8,7 +8,7 @@ use crate::verdict::check_on_all;
 
 #[test]
 fn a_primary_that_wakes_up_says_nothing_stale_and_joins_again() {
-    let mut cluster = Cluster::of_three_with_usual_times();
+    let mut cluster = Cluster::of_three_that_notice_silence();
     cluster.account("alice");
     for round in 0..2 {
         let slept = cluster.primary();
@@ -52,7 +52,7 @@ fn next_primary(cluster: &Cluster, slept: usize) -> crate::common::text::TextCli
 
 #[test]
 fn sleeping_primaries_under_load_lose_nothing() {
-    let mut cluster = Cluster::of_three_with_usual_times();
+    let mut cluster = Cluster::of_three_that_notice_silence();
     let ledger = Ledger::unhurried();
     let finder = cluster.finder();
     std::thread::scope(|scope| {
@@ -74,7 +74,7 @@ fn sleeping_primaries_under_load_lose_nothing() {
 
 #[test]
 fn who_slept_while_the_others_went_on_refuses_when_they_are_dead() {
-    let mut cluster = Cluster::of_three_with_usual_times();
+    let mut cluster = Cluster::of_three_that_notice_silence();
     let ids = [0, 1, 2].map(|place| cluster[place].id());
     let mut alice = cluster.account("alice");
     alice.send("alice", "to three");
@@ -107,7 +107,7 @@ fn who_slept_while_the_others_went_on_refuses_when_they_are_dead() {
 
 #[test]
 fn a_backup_that_sleeps_for_a_moment_holds_up_nobody_for_long() {
-    let cluster = Cluster::of_three_with_usual_times();
+    let cluster = Cluster::of_three_that_notice_silence();
     let mut alice = cluster.account("alice");
     let sleeper = (cluster.primary() + 1) % 3;
     for n in 0..3 {

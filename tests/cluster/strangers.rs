@@ -70,7 +70,7 @@ fn a_strangers_port_is_not_taken_for_a_primary() {
         let mut cluster = Cluster::to_be_started(1, &[]);
         let stranger = Stranger::at(cluster.service(), says);
         cluster[0].start_to_join();
-        cluster[0].until_it_says("no Lastword server");
+        cluster[0].until_it_says("Lastword server");
         let said = cluster[0].until("waits", |status| status.ready.is_err());
         assert_eq!(said.role, "waiting", "{name}");
 
@@ -101,7 +101,7 @@ fn peers_that_are_strangers_do_not_keep_anybody_from_the_cluster() {
     let added = cluster.add(&["--peers", &peers]);
     cluster[added].start_to_join();
     cluster.until_in_sync(added);
-    cluster[added].until_it_says("no Lastword server");
+    cluster[added].until_it_says("Lastword server");
     cluster.account("alice");
     cluster.assert_well();
 }

@@ -4,7 +4,7 @@
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -203,11 +203,6 @@ impl Server {
             assert_eq!(status, None, "{name} has ended\n{}", self.said());
         }
         assert!(!self.said().contains("panicked"), "{}", self.said());
-    }
-
-    /// Where it was started.
-    pub fn folder(&self) -> &Path {
-        &self.folder
     }
 
     fn command(&self) -> Command {
