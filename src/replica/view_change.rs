@@ -13,7 +13,6 @@ use std::time::Duration;
 
 use super::face::{LinkId, Note, Output};
 use super::{AfterSave, Following, Leading, Replica};
-use crate::limits::BINDINGS_MAX;
 use crate::types::{Binding, ClusterOp, Member, Op, OpNumber, ServerId, Time, View, ViewNumber};
 use crate::wire::operation::encode_op;
 use crate::wire::peer::{Lead, PeerMessage, Proposal};
@@ -394,7 +393,7 @@ impl Replica {
             let standing = self.my_standing();
             return self.send_to(from, PeerMessage::Standing(standing));
         }
-        if self.is_bound_against(proposal.candidate) {
+        if self.is_bound_against(proposal.candidate) || self.is_bound_too_often() {
             return;
         }
         match self.objection(&proposal, now) {
@@ -469,7 +468,8 @@ impl Replica {
         self.stand_at = None;
         self.vote.promised = number;
         self.promised_at = now;
-        self.bind(Binding {
+        self.release();
+        self.vote.bindings.push(Binding {
             number,
             members: proposal.members.clone(),
         });
@@ -485,15 +485,10 @@ impl Replica {
         ));
     }
 
-    /// With three servers only the newest promise binds; with more, every one that was not
-    /// released.
-    fn bind(&mut self, binding: Binding) {
-        let is_small = self.log.standing().all(|view| view.members.len() <= 3);
+    /// Lets go of the promises that are released.
+    fn release(&mut self) {
         let mut bindings = std::mem::take(&mut self.vote.bindings);
-        bindings.retain(|other| !is_small && !self.is_released(other));
-        bindings.push(binding);
-        let beyond = bindings.len().saturating_sub(BINDINGS_MAX);
-        bindings.drain(..beyond);
+        bindings.retain(|binding| !self.is_released(binding));
         self.vote.bindings = bindings;
     }
 
@@ -663,13 +658,7 @@ impl Replica {
         // A member has everything, whatever it began with.
         self.damaged &= !view.contains(self.me());
         self.highest_seen = self.highest_seen.max(view.number);
-        self.vote.bindings.retain(|b| b.number > view.number);
-        if self.vote.bindings.is_empty() {
-            self.vote.bindings.push(Binding {
-                number: view.number,
-                members: view.members.clone(),
-            });
-        }
+        self.release();
         match self.leading {
             Leading::Pending(mine) if mine == op => self.announce(),
             Leading::Pending(_) | Leading::Active => {}
