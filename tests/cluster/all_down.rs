@@ -26,7 +26,7 @@ fn killed_in_each_order_they_come_back_in_another() {
 }
 
 #[test]
-#[ignore = "takes two minutes; `scripts/test-cluster` runs it"]
+#[ignore = "takes two minutes"]
 fn killed_in_each_order_they_come_back_in_each() {
     let pairs = ORDERS.map(|down| ORDERS.map(|up| (down, up)));
     down_and_up(pairs.into_iter().flatten());

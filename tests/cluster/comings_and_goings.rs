@@ -74,7 +74,7 @@ fn rolling_restarts_under_load_keep_every_word() {
 }
 
 #[test]
-#[ignore = "takes minutes; `scripts/test-cluster` runs it"]
+#[ignore = "takes minutes"]
 fn rolling_restarts_for_minutes_keep_every_word() {
     rolling_restarts(60);
 }

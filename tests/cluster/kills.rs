@@ -65,7 +65,7 @@ fn of_three_any_two_are_killed_and_the_last_one_serves() {
 }
 
 #[test]
-#[ignore = "takes a minute; `scripts/test-cluster` runs it"]
+#[ignore = "takes a minute"]
 fn of_three_any_two_are_killed_within_half_a_second() {
     kill_pairs(&[1, 5, 20, 60, 150, 500].map(Duration::from_millis));
 }

@@ -19,6 +19,7 @@ mod comings_and_goings;
 mod forming;
 mod kills;
 mod learners;
+mod measure;
 mod partitions;
 mod pauses;
 mod strangers;

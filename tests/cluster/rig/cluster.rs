@@ -122,7 +122,6 @@ impl Cluster {
         all.filter(|place| self.servers[*place].runs()).collect()
     }
 
-
     /// What clients know who have been here before.
     pub fn finder(&self) -> Finder {
         let members = self.running().into_iter().map(|it| self[it].member());

@@ -2,6 +2,7 @@
 //! for an answer or fail, never for a time.
 
 pub mod binary;
+pub mod closed_loop;
 pub mod files;
 pub mod process;
 pub mod random;
