@@ -240,7 +240,7 @@ impl Replica {
                 payload,
             } => self.request(ticket, time, payload),
             Input::Read { ticket } => self.read(ticket, now),
-            Input::Moved { address } => self.moved(address),
+            Input::Moved { address } => self.moved(address, now),
             Input::Persisted { op } => self.persisted(op, now),
             Input::Saved => self.saved(now),
             Input::LinkUp { link, peer, dialed } => self.link_up(link, peer, dialed, now),

@@ -227,7 +227,7 @@ impl Replica {
         self.log.standing().skip(skip)
     }
 
-    fn link_to(&self, member: Member) -> Option<LinkId> {
+    pub(super) fn link_to(&self, member: Member) -> Option<LinkId> {
         self.peers.get(&member.server)?.link_to(member)
     }
 
@@ -621,15 +621,7 @@ impl Replica {
                 return false;
             }
         }
-        let both = || promised.iter().chain(&silent);
-        let first = both()
-            .find(|m| m.server == view.primary)
-            .or_else(|| both().min_by_key(|m| m.server));
-        match promised.len().cmp(&silent.len()) {
-            std::cmp::Ordering::Greater => true,
-            std::cmp::Ordering::Equal => first.is_some_and(|first| promised.contains(first)),
-            std::cmp::Ordering::Less => false,
-        }
+        outweighs(view, &promised, &silent)
     }
 
     /// The View op goes into the log; nobody is told before it is on disk.
@@ -920,6 +912,20 @@ impl Replica {
         // A member keeps its promises; a learner's concern nobody before it is admitted.
         let has_promised_more = following.view.contains(self.me()) && self.promised() > view;
         !has_promised_more && following.leader == server && following.view.number == view
+    }
+}
+
+/// Whether those who have promised are more than those who are silent, or as many, with the one of
+/// both that ranks first among them.
+pub(super) fn outweighs(view: &View, promised: &[Member], silent: &[Member]) -> bool {
+    let both = || promised.iter().chain(silent);
+    let first = both()
+        .find(|m| m.server == view.primary)
+        .or_else(|| both().min_by_key(|m| m.server));
+    match promised.len().cmp(&silent.len()) {
+        std::cmp::Ordering::Greater => true,
+        std::cmp::Ordering::Equal => first.is_some_and(|first| promised.contains(first)),
+        std::cmp::Ordering::Less => false,
     }
 }
 
