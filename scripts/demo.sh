@@ -56,7 +56,7 @@ prepare() {
     local tried
     # Whatever the person has set up is for the person's own servers.
     unset LASTWORD_DATA LASTWORD_USER LASTWORD_PASSWORD LASTWORD_SERVER
-    "$top/scripts/build"
+    build_programs
     if [ -z "$port" ]; then
         for tried in {1..20}; do
             port=$((20000 + RANDOM % 10000))
@@ -150,7 +150,7 @@ send_by_text() {
 
 # bob says something to alice with the client: its exit code is the answer.
 send_by_client() {
-    LASTWORD_PASSWORD=$password_bob "$top/client" --server "127.0.0.1:$port" --user bob \
+    LASTWORD_PASSWORD=$password_bob "$programs/client" --server "127.0.0.1:$port" --user bob \
         --timeout 10 send alice "$1" >/dev/null 2>&1
 }
 
@@ -188,7 +188,7 @@ texts_by_text() {
 }
 
 texts_by_client() {
-    LASTWORD_PASSWORD=$password_bob "$top/client" --server "127.0.0.1:$port" --user bob log --json |
+    LASTWORD_PASSWORD=$password_bob "$programs/client" --server "127.0.0.1:$port" --user bob log --json |
         sed 's/.*"text":"\([^"]*\)".*/\1/'
 }
 

@@ -10,6 +10,13 @@
 
 server_options=()
 
+# Where the programs are. scripts/test has built them already, in another way.
+programs=${LASTWORD_PROGRAMS:-$top}
+
+build_programs() {
+    [ "$programs" != "$top" ] || "$top/scripts/build"
+}
+
 # How long a server that was started may take to find its place, in seconds.
 start_seconds_max=30
 
@@ -164,7 +171,7 @@ start_slot() {
         umask 077
         mkdir -p -- "$data/run" || exit 1
         # Where this ends right away, its parent has nothing to say about how the server ends.
-        setsid "$top/server" 127.0.0.1 "$port" "$is_primary" --slot "$slot" --data "$data" \
+        setsid "$programs/server" 127.0.0.1 "$port" "$is_primary" --slot "$slot" --data "$data" \
             "${server_options[@]}" </dev/null >>"$(log_of "$slot")" 2>&1 &
         printf '%s %s\n' "$!" "$(began "$!")" >"$data/run/server-$slot.pid"
     ) || fail "The folder $data cannot be written: choose another with --data DIR."
