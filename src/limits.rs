@@ -136,6 +136,36 @@ pub const LOGIN_FAILURES_REMEMBERED_MAX: usize = 65_536;
 
 // --- other servers ---
 
+/// Backups that a new cluster waits for before it lets clients in (`--backups`): until then,
+/// `not_ready`.
+pub const BACKUPS_DEFAULT: u16 = 2;
+/// How long a server that takes over leaves the service's address to whoever is dying
+/// (`--rebind-delay`), and how often it tries it again.
+pub const REBIND_DELAY_DEFAULT: Duration = Duration::from_millis(50);
+/// How often servers tell each other that they are alive (`--heartbeat`).
+pub const HEARTBEAT_DEFAULT: Duration = Duration::from_millis(100);
+/// How old the proof may be by which a primary answers reads (`--fresh`): beyond, it asks first.
+pub const FRESH_DEFAULT: Duration = Duration::from_millis(800);
+/// How long a server may be unheard (`--grace`): beyond, the others go on without it.
+pub const GRACE_DEFAULT: Duration = Duration::from_secs(1);
+/// How long a dialed server may take to connect, and then to say who it is: beyond, it is given
+/// up, and dialed again later.
+pub const HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(1);
+/// Bytes from another server that were read and not taken in: beyond, nothing more is read. It
+/// holds the longest frame several times over.
+pub const LINK_INPUT_BYTES_MAX: usize = 4 * PEER_FRAME_BODY_BYTES_MAX;
+/// Bytes waiting to be sent to another server. More than what can be on its way to it ever is;
+/// where it stays beyond for [`SEND_QUEUE_FULL_MAX`], the link is cut.
+pub const LINK_SEND_QUEUE_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// The same complaint about the same address is written to the log once in this time.
+pub const COMPLAINT_INTERVAL: Duration = Duration::from_secs(60);
+/// Complaints that are remembered: beyond, all are forgotten, and may be repeated.
+pub const COMPLAINTS_REMEMBERED_MAX: usize = 256;
+/// Parts of a snapshot on their way to one server: beyond, it has to acknowledge some first.
+pub const SNAPSHOT_PARTS_OPEN_MAX: u64 = 4;
+/// How long a client's requests may wait for a change of view before it is told so.
+pub const WRITES_WAIT_TOLD_AFTER: Duration = Duration::from_millis(100);
+
 /// Views whose beginnings are remembered. A server that was away for more gets a snapshot, though
 /// the ops that it lacks may still be there.
 pub const VIEWS_REMEMBERED_MAX: usize = 256;
@@ -192,6 +222,9 @@ pub const STORE_QUERIES_MAX: usize = 65_536;
 pub const TURN_WORK_TIME_MAX: Duration = Duration::from_millis(10);
 /// Events taken from one poll.
 pub const EVENTS_PER_POLL: usize = 1024;
-/// How long a stopping server goes on to send what is still queued. With what the store needs
-/// afterwards it is to be gone within 2 s.
-pub const SHUTDOWN_TIME_MAX: Duration = Duration::from_millis(1500);
+/// How long a stopping server waits for the others to go on without it: then it stops all the
+/// same.
+pub const HANDOVER_TIME_MAX: Duration = Duration::from_millis(1500);
+/// How long a stopping server goes on in all, to hand over and to send what is still queued. With
+/// what the store needs afterwards it is to be gone within 2 s.
+pub const SHUTDOWN_TIME_MAX: Duration = Duration::from_millis(1700);

@@ -2,6 +2,7 @@
 
 use lastword::net::{ConnectionId, Event, EventLoop, Listener, ListenerTag, LoopConfig, clock};
 use log::{LevelFilter, Log, Metadata, Record};
+use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
@@ -127,6 +128,14 @@ fn without_descriptors_it_does_not_spin_and_goes_on_when_there_are_some() {
     let mut answer = [0; 4];
     clients[0].read_exact(&mut answer).unwrap();
     assert_eq!(&answer, b"pong");
+
+    // So is another server's link. No further one can be dialled, and that is told at once.
+    let link = rig.opened[1];
+    rig.net.mark_as_link(link);
+    let error = rig.net.connect(address, PAUSE).unwrap_err();
+    assert_eq!(Errno::from_io_error(&error), Some(Errno::MFILE));
+    clients[1].write_all(b"ping").unwrap();
+    rig.until(|_, events| events.contains(&Event::Input(link)));
 
     // One leaves, one gets in; and the episode goes on.
     rig.net.close(first);

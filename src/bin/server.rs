@@ -4,9 +4,12 @@ use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
-use lastword::limits::{CLIENTS_MAX_DEFAULT, CLIENTS_PER_IP_MAX_DEFAULT};
+use lastword::limits::{
+    BACKUPS_DEFAULT, CLIENTS_MAX_DEFAULT, CLIENTS_PER_IP_MAX_DEFAULT, MEMBERS_MAX,
+};
 use lastword::server::{self, Options};
 
 /// Wrong arguments.
@@ -21,8 +24,10 @@ const EXIT_FAILURE: u8 = 1;
     max_term_width = 100,
     after_help = "\
 Examples:
-  server 127.0.0.1 5000 1             a server for this machine; talk to it with: nc 127.0.0.1 5000
-  server 0.0.0.0 5000 1 --member 10.0.0.1:5001
+  server 127.0.0.1 5000 1             the first server of three; talk to it with: nc 127.0.0.1 5000
+  server 127.0.0.1 5000 0             the second, and once more for the third
+  server 127.0.0.1 5000 1 --backups 0                 a single server
+  server 10.0.0.1 5000 0 --member 10.0.0.2:5000 --cluster-key FILE   one on another machine
   kill PID                            stops it; what it said OK to is on disk in any case"
 )]
 struct Arguments {
@@ -46,9 +51,36 @@ struct Arguments {
     /// What others are told instead of the member address
     #[arg(long, value_name = "IP:PORT")]
     advertise: Option<SocketAddr>,
-    /// Backups in sync before clients are let in; this version serves alone, so only 0
-    #[arg(long, value_name = "N", default_value_t = 0, value_parser = backups)]
+    /// Where else to look for the cluster: other servers' addresses, with commas between them
+    #[arg(long, value_name = "IP:PORT,...", value_delimiter = ',')]
+    peers: Vec<SocketAddr>,
+    /// Backups in sync before a new cluster lets clients in; 0: a single server
+    #[arg(long, value_name = "N", default_value_t = BACKUPS_DEFAULT, value_parser = backups)]
     backups: u16,
+    /// How long a server that takes over leaves the service's address alone first
+    #[arg(long, value_name = "TIME", default_value = "50ms", value_parser = time)]
+    rebind_delay: Duration,
+    /// How often servers tell each other that they are alive
+    #[arg(long, value_name = "TIME", default_value = "100ms", value_parser = time)]
+    heartbeat: Duration,
+    /// How old the proof may be that a primary still leads; shorter than --grace
+    #[arg(long, value_name = "TIME", default_value = "800ms", value_parser = time)]
+    fresh: Duration,
+    /// How long a server may be silent before the others go on without it
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = time)]
+    grace: Duration,
+    /// Whether a refused connect proves that a process has ended: yes or no
+    #[arg(long, value_name = "yes|no", default_value = "yes", value_parser = ["yes", "no"], hide_possible_values = true)]
+    trust_refused: String,
+    /// Lead alone, though other servers may hold newer messages: those are lost
+    #[arg(long)]
+    force_primary: bool,
+    /// The answer to what --force-primary asks
+    #[arg(long)]
+    yes: bool,
+    /// The file with the servers' shared secret; without it, only servers of this machine are accepted
+    #[arg(long, value_name = "FILE")]
+    cluster_key: Option<PathBuf>,
     /// Clients at a time
     #[arg(long, value_name = "N", default_value_t = CLIENTS_MAX_DEFAULT, value_parser = at_least_one)]
     max_clients: usize,
@@ -66,7 +98,7 @@ fn main() -> ExitCode {
         Err(error) => return usage(&error),
     };
     let options = arguments.into_options();
-    if let Some(mistake) = mistaken_address(&options) {
+    if let Some(mistake) = mistaken_address(&options).or_else(|| mistaken_times(&options)) {
         complain(mistake);
         return ExitCode::from(EXIT_USAGE);
     }
@@ -86,13 +118,20 @@ impl Arguments {
         let mut options = Options::new(service, self.is_primary == "1");
         if let Some(data) = self.data {
             options.data = data;
-            options.data_named = true;
         }
-        options.data_named |= self.slot.is_some();
         options.slot = self.slot;
         options.member = self.member;
         options.advertise = self.advertise;
+        options.peers = self.peers;
         options.backups = self.backups;
+        options.rebind_delay = self.rebind_delay;
+        options.heartbeat = self.heartbeat;
+        options.fresh = self.fresh;
+        options.grace = self.grace;
+        options.trust_refused = self.trust_refused == "yes";
+        options.force_primary = self.force_primary;
+        options.yes = self.yes;
+        options.cluster_key = self.cluster_key;
         options.max_clients = self.max_clients;
         options.max_clients_per_ip = self.max_clients_per_ip;
         options.max_rate = self.max_rate;
@@ -100,11 +139,27 @@ impl Arguments {
     }
 }
 
-/// clap's own sentence ("2 is not in 0..=0") would not say what to do instead.
-fn backups(value: &str) -> Result<u16, &'static str> {
+/// clap's own sentence ("10 is not in 0..=8") would not say what to do instead.
+fn backups(value: &str) -> Result<u16, String> {
+    let most = MEMBERS_MAX - 1;
     match value.parse() {
-        Ok(0) => Ok(0),
-        _ => Err("this version serves alone; say 0, or leave it out"),
+        Ok(number) if usize::from(number) <= most => Ok(number),
+        _ => Err(format!("it is a number from 0 (a single server) to {most}")),
+    }
+}
+
+/// A time as people write it.
+fn time(value: &str) -> Result<Duration, &'static str> {
+    let milliseconds = if let Some(number) = value.strip_suffix("ms") {
+        number.parse::<u64>().ok()
+    } else if let Some(number) = value.strip_suffix('s') {
+        number.parse::<u64>().ok().and_then(|s| s.checked_mul(1000))
+    } else {
+        None
+    };
+    match milliseconds {
+        Some(number @ 1..=3_600_000) => Ok(Duration::from_millis(number)),
+        _ => Err("it is a time such as 50ms or 1s, up to 3600s"),
     }
 }
 
@@ -135,6 +190,17 @@ fn mistaken_address(options: &Options) -> Option<&'static str> {
     let unreachable = member.ip().is_unspecified() && options.advertise.is_none();
     unreachable.then_some(
         "others cannot reach an --member on every address: name one, or say with --advertise where",
+    )
+}
+
+/// What is wrong with times that are right each for itself. The protocol counts on their order:
+/// whoever is called silent must have stopped answering reads before.
+fn mistaken_times(options: &Options) -> Option<&'static str> {
+    if options.fresh >= options.grace {
+        return Some("--fresh has to be shorter than --grace: a server that the others go on without must not answer reads any more");
+    }
+    (options.heartbeat * 2 > options.fresh).then_some(
+        "--heartbeat has to be at most half of --fresh: between two of them nothing is proven",
     )
 }
 

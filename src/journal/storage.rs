@@ -19,6 +19,7 @@
 mod data_directory;
 mod disk;
 mod faulty;
+pub mod leftovers;
 
 pub use data_directory::{ClaimError, DataDirectory, ExamineError, Slot, SlotState};
 pub use disk::DiskStorage;

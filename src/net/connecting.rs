@@ -6,6 +6,12 @@
 //! never mixed up with any other failure, and never lost, though on one machine it may be there
 //! before connect has returned.
 //!
+//! Not every refusal comes from the machine that was asked. A firewall or a router on the way that
+//! says by ICMP that the port is unreachable (which is how many of them reject) looks like a reset, but
+//! for what it leaves in the socket's queue of errors. It may stand before a server that is alive.
+//! (Older kernels leave nothing there, and a firewall can send resets as well: for networks where that
+//! may happen there is `--trust-refused no`.)
+//!
 //! A connection to an address where nobody listens may reach itself: the kernel gives it that very
 //! port as its own, and the two ends of one socket greet each other. That is a refusal, too.
 
@@ -17,6 +23,7 @@ use super::registry::{ConnectionId, Entry, Key};
 use mio::Interest;
 use mio::net::TcpStream;
 use rustix::io::Errno;
+use rustix::net::RecvFlags;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use std::io;
 use std::net::SocketAddr;
@@ -142,16 +149,23 @@ impl<T> EventLoop<T> {
         error: &io::Error,
         events: &mut Vec<Event<T>>,
     ) {
-        if self.registry.connection(key).is_none() {
+        let Some(connection) = self.registry.connection(key) else {
             return;
-        }
+        };
+        let is_refusal = Errno::from_io_error(error) == Some(Errno::CONNREFUSED);
         events.push(Event::ConnectFailed {
             connection: ConnectionId::new(key),
-            refused: Errno::from_io_error(error) == Some(Errno::CONNREFUSED),
+            refused: is_refusal && !is_from_on_the_way(&connection.socket),
             error: error.kind(),
         });
         self.free(key);
     }
+}
+
+/// Whether an ICMP message has ended the attempt.
+fn is_from_on_the_way(socket: &TcpStream) -> bool {
+    // What is read is the beginning of the packet of ours that was not let through.
+    rustix::net::recv(socket, &mut [0; 1], RecvFlags::ERRQUEUE).is_ok()
 }
 
 fn outcome(socket: &TcpStream) -> Outcome {

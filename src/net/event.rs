@@ -33,8 +33,9 @@ pub enum Event<T> {
     ConnectFailed {
         /// Which.
         connection: ConnectionId,
-        /// Nobody listens there: the other machine has answered, and said no, or the connection has
-        /// reached itself. A timeout, an unreachable network and everything else is not that.
+        /// Nobody listens there: the other machine has answered by a reset, or the connection has
+        /// reached itself. A timeout, an unreachable network, a firewall's ICMP message and
+        /// everything else is not that.
         refused: bool,
         /// What the system says.
         error: io::ErrorKind,

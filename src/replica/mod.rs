@@ -39,6 +39,7 @@ mod view_change;
 
 pub use self::cold_start::{InvalidLog, Start};
 pub use self::face::{Config, Identity, Input, LinkId, Note, Output, Ticket, Unwanted};
+pub use self::normal::apply_to_cluster;
 pub use self::report::{Condition, NotReady, Role, ServerStatus};
 pub use crate::wire::prepare::Entry;
 

@@ -329,8 +329,9 @@ impl Replica {
     }
 }
 
-/// What an op about the cluster does to it: the same on every server.
-pub(super) fn apply_to_cluster(state: &mut Option<Cluster>, op: ClusterOp, number: OpNumber) {
+/// What a committed op about the cluster does to it: the same on every server, and again in what
+/// a driver keeps of it for its store.
+pub fn apply_to_cluster(state: &mut Option<Cluster>, op: ClusterOp, number: OpNumber) {
     match (op, state) {
         (
             ClusterOp::Found {

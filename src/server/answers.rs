@@ -7,6 +7,7 @@ use super::Server;
 use super::connection::{ClientConnection, InFlight, Step, Task};
 use crate::limits::ERRORS_BEFORE_LOGIN_MAX;
 use crate::net::ConnectionId;
+use crate::replica::Ticket;
 use crate::types::{ErrorCode, RequestNumber};
 use crate::wire::message::{Answer, Item, NoteKind, Push, Refusal};
 use crate::wire::{reply, text};
@@ -17,7 +18,11 @@ impl Server {
         let since = self.now;
         if let Some(client) = self.clients.get_mut(&id) {
             debug_assert!(client.is_idle(), "a task has the connection to itself");
-            client.task = Some(Task { number, since });
+            client.task = Some(Task {
+                number,
+                since,
+                ticket: None,
+            });
             client.step = Some(Box::new(step));
         }
     }
@@ -84,6 +89,7 @@ impl Server {
         } else {
             client.in_flight.push_back(InFlight {
                 number,
+                ticket: None,
                 refusal: Some(refusal),
             });
         }
@@ -99,9 +105,35 @@ impl Server {
         };
         debug_assert!(oldest.refusal.is_none(), "refusals never wait in front");
         self.write_answer(id, oldest.number, answer);
+        self.answer_refused(id);
+    }
+
+    /// The replica will not do what was asked by a ticket, or not say what came of it.
+    pub(super) fn turn_down(&mut self, id: ConnectionId, ticket: Ticket, refusal: Refusal) {
+        let Some(client) = self.clients.get_mut(&id) else {
+            return;
+        };
+        if !client.awaits(ticket) {
+            return;
+        }
+        if client.task.is_some() {
+            return self.refuse_task(id, refusal);
+        }
+        for request in &mut client.in_flight {
+            if request.ticket == Some(ticket) {
+                request.refusal = Some(refusal);
+                break;
+            }
+        }
+        self.answer_refused(id);
+    }
+
+    /// Writes the refusals whose turn has come.
+    pub(super) fn answer_refused(&mut self, id: ConnectionId) {
         while let Some(InFlight {
             number,
             refusal: Some(refusal),
+            ..
         }) = self
             .clients
             .get_mut(&id)
@@ -129,7 +161,7 @@ impl Server {
         match answer {
             // A client cannot know yet, and may have sent much ahead.
             Answer::Refused(refusal)
-                if refusal.code == ErrorCode::NotReady || client.session_ended => {}
+                if is_servers_doing(refusal.code) || client.session_ended => {}
             Answer::Refused(_) => {
                 client.errors_in_row += 1;
                 let too_many = client.errors_in_row >= ERRORS_BEFORE_LOGIN_MAX;
@@ -158,6 +190,14 @@ impl Server {
             client.write_push(out, &Push::Note { about, sentence });
         }
     }
+}
+
+/// It was refused for nothing that the client has done.
+fn is_servers_doing(code: ErrorCode) -> bool {
+    matches!(
+        code,
+        ErrorCode::NotReady | ErrorCode::NotPrimary | ErrorCode::UnknownOutcome
+    )
 }
 
 impl ClientConnection {

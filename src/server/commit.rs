@@ -4,12 +4,12 @@
 use super::{Fatal, Server, WorkTime};
 use crate::chat::Effects;
 use crate::chat::change::Change;
-use crate::limits::STORE_LAG_BYTES_MAX;
+use crate::limits::{STORE_LAG_BYTES_MAX, UNCOMMITTED_BYTES_MAX};
 use crate::net::ConnectionId;
-use crate::replica::{Entry, Input, Output, Ticket};
+use crate::replica::{Entry, Input, LinkId, Output, Ticket, apply_to_cluster};
 use crate::store::{Batch, Found, Query, StoreAnswer};
 use crate::types::{ChatOp, ErrorCode, Op, OpNumber, Outcome, RequestNumber};
-use crate::wire::message::{Answer, NoteKind};
+use crate::wire::message::Answer;
 use crate::wire::operation::decode_op;
 
 use super::accounts::refusal_of;
@@ -19,48 +19,102 @@ use super::connection::{QueryTicket, Step};
 const ANSWER_BYTES: usize = size_of::<(RequestNumber, Outcome)>();
 
 impl Server {
-    /// Syncs what this turn has appended, once for all of it, and carries out everything that
-    /// follows, until the replica has nothing more to say.
+    /// Carries out what the replica says: what goes to the other servers first, then one sync for
+    /// all that this turn has appended, and then everything that follows, until there is nothing
+    /// more to say.
     pub(super) fn settle(&mut self) -> Result<(), Fatal> {
-        let served = self.replica.serves();
         loop {
             while let Some(output) = self.replica.poll_output() {
                 self.carry_out(output)?;
             }
-            if self.journal.synced() == self.journal.head() {
+            if !self.disk.has_unsynced() || self.falls_behind() {
                 break;
             }
+            // The other servers' disks work while this one does.
+            self.network.flush();
             let started = crate::net::clock::now();
-            let op = self.journal.sync()?;
-            let took = crate::net::clock::now().since(started);
-            self.sync_time += took;
+            let op = self.disk.sync()?;
+            self.now = crate::net::clock::now();
+            self.sync_time += self.now.since(started);
             self.replica.handle_input(Input::Persisted { op }, self.now);
         }
-        if !served && self.replica.serves() {
-            self.announce_ready();
-        }
+        self.look_at_gate();
         self.hand_over();
         Ok(())
     }
 
+    /// The store is so far behind that this server must not be sent more: what it has is not
+    /// acknowledged before the store has come nearer, which wakes the loop. (A primary takes fewer
+    /// requests long before.)
+    fn falls_behind(&self) -> bool {
+        self.store_lags && self.store.lag_bytes() > 2 * STORE_LAG_BYTES_MAX
+    }
+
     fn carry_out(&mut self, output: Output) -> Result<(), Fatal> {
         match output {
-            Output::Append(entry) => self.journal.append(entry.op(), &entry.prepare),
-            Output::Committed { entry, ticket } => {
-                self.apply(&entry, ticket.map(connection_of))?;
+            Output::Append(entry) => self.disk.append(&entry),
+            Output::Truncate { after } => {
+                // What stays was made safe on the way.
+                let op = self.disk.truncate(after)?;
+                self.replica.handle_input(Input::Persisted { op }, self.now);
             }
-            Output::Readable(ticket) => self.readable(connection_of(ticket)),
-            Output::Refused(ticket) => {
-                let id = connection_of(ticket);
-                if self.task_number(id).is_some() {
-                    self.refuse_task(id, ErrorCode::NotReady.into());
-                } else {
-                    self.finish_oldest(id, &Answer::Refused(&ErrorCode::NotReady.into()));
+            Output::Save { identity, vote } => {
+                self.disk.save(&identity, vote)?;
+                self.now = crate::net::clock::now();
+                self.replica.handle_input(Input::Saved, self.now);
+            }
+            Output::Dial(address) => self.dial(address),
+            Output::Send { link, message } => {
+                self.send_to_link(super::links::connection_of(link), &message);
+            }
+            Output::Close { link, why } => {
+                self.close_link(super::links::connection_of(link), why);
+            }
+            Output::Fetch { link, after } => self.fetch(link, after)?,
+            Output::SendSnapshot { link } => {
+                self.send_snapshot(super::links::connection_of(link));
+            }
+            Output::Committed { entry, ticket } => {
+                let asker = ticket.and_then(|ticket| self.asker(ticket));
+                self.apply(&entry, asker)?;
+            }
+            Output::Readable(ticket) => {
+                if let Some(id) = self.asker(ticket) {
+                    self.readable(id);
                 }
             }
-            Output::Save { .. } => self.replica.handle_input(Input::Saved, self.now),
-            _ => {}
+            Output::Refused(ticket) => {
+                if let Some(id) = self.asker(ticket) {
+                    let refusal = self.refusal_at_gate();
+                    self.turn_down(id, ticket, refusal);
+                }
+            }
+            Output::Abandoned(ticket) => {
+                if let Some(id) = self.asker(ticket) {
+                    self.turn_down(id, ticket, ErrorCode::UnknownOutcome.into());
+                }
+            }
+            Output::Note(note) => self.note(&note),
         }
+        Ok(())
+    }
+
+    /// The connection that waits for the replica's answer by a ticket, if it still does.
+    fn asker(&mut self, ticket: Ticket) -> Option<ConnectionId> {
+        let id = self.tickets.take(ticket)?;
+        let client = self.clients.get(&id)?;
+        client.awaits(ticket).then_some(id)
+    }
+
+    /// Reads ops out of the journal for a server that is far behind.
+    fn fetch(&mut self, link: LinkId, after: OpNumber) -> Result<(), Fatal> {
+        let entries = self.read_for(super::links::connection_of(link), after)?;
+        let input = Input::Fetched {
+            link,
+            after,
+            entries,
+        };
+        self.replica.handle_input(input, self.now);
         Ok(())
     }
 
@@ -69,7 +123,8 @@ impl Server {
         let op = decode_op(entry.payload()).map_err(|_| Fatal::UnreadableOp(entry.op()))?;
         self.applied = entry.op();
         let op = match op {
-            Op::Cluster(_) => {
+            Op::Cluster(op) => {
+                apply_to_cluster(&mut self.cluster, op, entry.op());
                 self.cluster_changed = true;
                 return Ok(());
             }
@@ -117,7 +172,7 @@ impl Server {
         let mut changes = std::mem::take(&mut self.changes);
         self.state.flush_sessions(&mut changes);
         if std::mem::take(&mut self.cluster_changed)
-            && let Some(cluster) = self.replica.cluster()
+            && let Some(cluster) = &self.cluster
         {
             changes.push(Change::Cluster(cluster.clone()));
         }
@@ -172,29 +227,45 @@ impl Server {
                         self.found(id, ticket, found);
                     }
                 }
-                StoreAnswer::Durable(op) => self.release_journal(op)?,
+                StoreAnswer::Durable(op) => {
+                    self.store_durable = op;
+                    self.release_journal()?;
+                }
+                StoreAnswer::Snapshot(made) => self.snapshot_made(made),
+                StoreAnswer::SnapshotFailed(error) => self.snapshot_failed(&error),
                 StoreAnswer::Failed(error) => return Err(error.into()),
             }
         }
         Ok(())
     }
 
-    /// Looks how far behind the store is. Beyond the limit no further requests are taken up; its
-    /// worker wakes the loop when it has come below.
+    /// Looks how far the store is behind, and the other servers. Beyond the limits no further
+    /// requests are taken up; the store's worker wakes the loop when it has come below, and so
+    /// does what the others acknowledge.
     pub(super) fn look_at_lag(&mut self) {
-        let lagged = self.store_lags;
+        let lagged = self.lags();
         self.store_lags = self.store.lag_bytes() > STORE_LAG_BYTES_MAX;
-        if lagged && !self.store_lags {
-            for id in self.clients.keys().copied().collect::<Vec<_>>() {
-                self.unblock(id);
-            }
+        self.others_lag = self.replica.uncommitted_bytes() > UNCOMMITTED_BYTES_MAX;
+        if lagged && !self.lags() {
+            self.unblock_all();
         }
     }
 
-    fn release_journal(&mut self, op: OpNumber) -> Result<(), Fatal> {
-        let released = self.journal.release(op)?;
+    /// No further requests are taken up before others have come nearer.
+    pub(super) fn lags(&self) -> bool {
+        self.store_lags || self.others_lag
+    }
+
+    /// Lets go of what neither this server nor another one will want out of the journal.
+    pub(super) fn release_journal(&mut self) -> Result<(), Fatal> {
+        let needed_by_others = OpNumber(self.replica.oldest_needed().0.saturating_sub(1));
+        let up_to = self
+            .store_durable
+            .min(needed_by_others)
+            .min(self.transfers.held_back(self.now));
+        let released = self.disk.release(up_to)?;
         if released > 0 {
-            log::debug!("deleted {released} journal segments: the store has synced up to op {op}");
+            log::debug!("deleted {released} journal segments: nobody needs ops up to {up_to}");
         }
         Ok(())
     }
@@ -226,23 +297,6 @@ impl Server {
             _ => unreachable!("the store answers what it was asked"),
         }
     }
-
-    /// From now on clients are let in: those who came before are told.
-    fn announce_ready(&mut self) {
-        self.print_ready();
-        let waiting: Vec<ConnectionId> = self
-            .clients
-            .iter_mut()
-            .filter_map(|(id, client)| std::mem::take(&mut client.told_not_ready).then_some(*id))
-            .collect();
-        for id in waiting {
-            self.write_note(id, NoteKind::Ready, "ready");
-        }
-    }
-}
-
-fn connection_of(ticket: Ticket) -> ConnectionId {
-    ConnectionId::from_bits(ticket.0)
 }
 
 /// About how many bytes a change occupies while it waits for the store.

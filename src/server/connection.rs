@@ -13,7 +13,8 @@ use super::feed::Feed;
 use super::history::{Listing, Stream};
 use super::throttle::Allowance;
 use crate::limits::{GREETING_AFTER, LOGIN_TIME_MAX_BINARY, LOGIN_TIME_MAX_TEXT};
-use crate::net::TimerId;
+use crate::net::{Excess, TimerId};
+use crate::replica::Ticket;
 use crate::types::{
     AccountId, Name, PasswordVersion, RequestNumber, Secret, SessionId, SessionRequest, Time,
 };
@@ -54,8 +55,11 @@ pub(super) struct ClientConnection {
     pub partial_since: Option<Time>,
     /// Its one timer, and when it rings.
     pub timer: Option<(Time, TimerId)>,
-    /// It was refused with `not_ready` and is told when that changes.
-    pub told_not_ready: bool,
+    /// Since when it waits for the server to be ready, after it was refused with `not_ready`: it is
+    /// told when that changes.
+    pub waits_since: Option<Time>,
+    /// The cap that it exceeds: it is refused, unless it turns out to be another server.
+    pub excess: Option<Excess>,
     /// The peer has closed its half: what it asked is answered, and then it is closed.
     pub input_ended: bool,
     /// What `--max-rate` leaves it.
@@ -91,8 +95,10 @@ pub(super) struct Login {
 pub(super) struct InFlight {
     /// Its number.
     pub number: RequestNumber,
-    /// `None`: it is on its way through the log. Otherwise it was refused before, and the refusal
-    /// waits for its turn.
+    /// What the replica answers by; `None` if it never got there.
+    pub ticket: Option<Ticket>,
+    /// `None`: it is on its way through the log. Otherwise it was refused, and the refusal waits
+    /// for its turn.
     pub refusal: Option<Refusal>,
 }
 
@@ -106,6 +112,8 @@ pub(super) struct Task {
     pub number: RequestNumber,
     /// When it began: waiting for us does not count as the client's idleness.
     pub since: Time,
+    /// What the replica answers by, while the task waits for it.
+    pub ticket: Option<Ticket>,
 }
 
 /// What a task waits for.
@@ -224,7 +232,8 @@ impl ClientConnection {
             greet_at: Some(now + GREETING_AFTER),
             partial_since: None,
             timer: None,
-            told_not_ready: false,
+            waits_since: None,
+            excess: None,
             input_ended: false,
             allowance: Allowance::full(max_rate, now),
         }
@@ -251,19 +260,31 @@ impl ClientConnection {
         self.partial_since = is_partial.then(|| since.unwrap_or(now));
     }
 
-    /// When somebody has to be logged in; `None` if somebody is.
+    /// When somebody has to be logged in; `None` if somebody is, or cannot be at the moment.
     pub fn login_deadline(&self) -> Option<Time> {
         let time_max = match self.dialect {
             Dialect::Undecided | Dialect::Text(_) => LOGIN_TIME_MAX_TEXT,
             Dialect::Binary { .. } => LOGIN_TIME_MAX_BINARY,
         };
         let deadline = self.logged_out_since + time_max;
-        self.login.is_none().then_some(deadline)
+        let may_be_late = self.login.is_none() && self.waits_since.is_none();
+        may_be_late.then_some(deadline)
     }
 
     /// Takes out what the task waits for, to work on it.
     pub fn take_step(&mut self) -> Option<Step> {
         self.step.take().map(|step| *step)
+    }
+
+    /// Whether it still waits for the replica's answer by this ticket.
+    pub fn awaits(&self, ticket: Ticket) -> bool {
+        match &self.task {
+            Some(task) => task.ticket == Some(ticket),
+            None => self
+                .in_flight
+                .iter()
+                .any(|it| it.ticket == Some(ticket) && it.refusal.is_none()),
+        }
     }
 
     /// It speaks frames.

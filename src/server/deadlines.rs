@@ -50,6 +50,9 @@ impl Server {
         client.timer = None;
         if client.greet_at.is_some_and(|at| at <= now) {
             client.greet_at = None;
+            if let Some(excess) = client.excess {
+                return self.refuse_excess(id, excess);
+            }
             let sentence = format!("{}: type HELP", super::SOFTWARE);
             self.write_note(id, NoteKind::Greeting, &sentence);
         }

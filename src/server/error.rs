@@ -8,6 +8,7 @@ use crate::chat::InvalidImage;
 use crate::journal::JournalError;
 use crate::journal::storage::{ClaimError, ExamineError};
 use crate::journal::superblock::SuperblockError;
+use crate::net::secure::InvalidKey;
 use crate::replica::InvalidLog;
 use crate::store::StoreError;
 use crate::types::OpNumber;
@@ -44,6 +45,9 @@ pub enum Fatal {
     /// The data directory cannot be written any more.
     #[error(transparent)]
     Superblock(#[from] SuperblockError),
+    /// A snapshot contradicts itself.
+    #[error("the snapshot of another server is damaged: {0}")]
+    Image(#[from] InvalidImage),
 }
 
 /// Why a server cannot start. Each sentence says what to do.
@@ -55,30 +59,6 @@ pub enum StartError {
     /// The slot cannot be had.
     #[error(transparent)]
     Claim(#[from] ClaimError),
-    /// The slot that would be taken is empty, and another has data.
-    #[error(
-        "{} holds the data of a server {}; {}",
-        .directory.display(),
-        match .process { Some(process) => format!("that runs as process {process}"), None => "in another slot".into() },
-        match .process { Some(_) => "stop it first, or choose another folder with --data".to_string(), None => format!("start with --slot {slot} to go on with it, or choose another folder with --data") }
-    )]
-    AnotherSlot {
-        /// The data directory.
-        directory: PathBuf,
-        /// The slot that has data.
-        slot: u32,
-        /// The process that has it.
-        process: Option<u32>,
-    },
-    /// An empty folder, and `is_primary` is 0.
-    #[error(
-        "there is no data in {} yet, and a server that is started with 0 founds nothing; start it with 1",
-        .directory.display()
-    )]
-    NothingToJoin {
-        /// The data directory.
-        directory: PathBuf,
-    },
     /// An address is taken.
     #[error("{address} is in use by another program; stop that one, or choose another {what}")]
     AddressInUse {
@@ -112,7 +92,10 @@ pub enum StartError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The journal and the store do not belong together.
-    #[error("{reason}; put both back from the same backup: nothing was changed")]
+    #[error(
+        "{reason}; put both back from the same backup, or, if other servers of the cluster are \
+         alive, move this server's folder away and start it with 0: nothing was changed"
+    )]
     Mismatch {
         /// In which way.
         reason: String,
@@ -123,6 +106,30 @@ pub enum StartError {
     /// The log cannot be gone on with.
     #[error("{0}; nothing was changed")]
     Log(#[from] InvalidLog),
+    /// The file with the cluster key cannot be read.
+    #[error("the cluster key {} cannot be read: {source}", .path.display())]
+    KeyUnreadable {
+        /// Which file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// It is no key.
+    #[error("{}: {reason}", .path.display())]
+    Key {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: InvalidKey,
+    },
+    /// Nobody can be asked.
+    #[error(
+        "--force-primary gives up what only other servers have; say --yes as well if that is meant"
+    )]
+    ForceUnconfirmed,
+    /// Somebody was asked.
+    #[error("nothing was changed; without --force-primary this server waits for the others")]
+    ForceDeclined,
     /// The operating system gives no descriptors, threads or random bits.
     #[error("the system refuses what a server needs: {0}")]
     System(#[from] io::Error),

@@ -24,6 +24,8 @@ pub(super) enum Taken {
     NeedsMore,
     /// What is there has to wait until something else is done.
     Waits,
+    /// It was another server's hello, of so many bytes: what follows is the link's.
+    BecameLink(usize),
 }
 
 impl Server {
@@ -43,6 +45,13 @@ impl Server {
                 }
                 Taken::NeedsMore => break false,
                 Taken::Waits => break true,
+                Taken::BecameLink(consumed) => {
+                    input.consume(consumed);
+                    if let Some(connection) = self.network.connection(id) {
+                        *connection.input() = input;
+                    }
+                    return self.hear_link(id);
+                }
             }
         };
         let is_partial = !input.is_empty();
@@ -83,8 +92,8 @@ impl Server {
             return true;
         };
         client.task.is_some()
-            || self.stopping.is_some()
-            || self.store_lags
+            || self.is_saying_farewell()
+            || self.lags()
             || client.in_flight.len() >= CONNECTION_REQUESTS_MAX
             || client.feed.is_full()
             || self.network.is_full(id)
@@ -104,6 +113,10 @@ impl Server {
         client.greet_at = None;
         if matches!(client.dialect, Dialect::Undecided) {
             client.decide_dialect(first);
+            if let (Some(excess), Dialect::Text(_)) = (client.excess, &client.dialect) {
+                self.refuse_excess(id, excess);
+                return Taken::Waits;
+            }
             self.watch(id);
         }
         match self.clients[&id].dialect.clone() {
@@ -119,7 +132,9 @@ impl Server {
                 Decoded::Incomplete => Taken::NeedsMore,
                 Decoded::Nothing { consumed } => Taken::Go(consumed),
                 Decoded::Broken { refusal } => self.broken(id, &refusal),
-                Decoded::Message { message, consumed } => self.greet(id, &message, consumed),
+                Decoded::Message { message, consumed } => {
+                    self.greet(id, &message, &bytes[..consumed])
+                }
             };
         }
         let body_bytes_max = if self.clients[&id].login.is_some() {
@@ -170,13 +185,15 @@ impl Server {
         taken
     }
 
-    /// A client's hello is answered with ours.
-    fn greet(&mut self, id: ConnectionId, hello: &Hello, consumed: usize) -> Taken {
-        if hello.role != Role::Client {
-            return self.broken(
-                id,
-                &bad_arguments("this server has no other servers; connect as a client"),
-            );
+    /// A client's hello is answered with ours; a server is no client any more.
+    fn greet(&mut self, id: ConnectionId, hello: &Hello, bytes: &[u8]) -> Taken {
+        if hello.role == Role::Server {
+            self.become_link(id, hello, bytes);
+            return Taken::BecameLink(bytes.len());
+        }
+        if let Some(excess) = self.clients.get(&id).and_then(|client| client.excess) {
+            self.refuse_excess(id, excess);
+            return Taken::Waits;
         }
         let answer = self.hello();
         if let Some(out) = self.network.output(id) {
@@ -185,7 +202,7 @@ impl Server {
         if let Some(client) = self.clients.get_mut(&id) {
             client.dialect = Dialect::Binary { greeted: true };
         }
-        Taken::Go(consumed)
+        Taken::Go(bytes.len())
     }
 
     /// Bytes after which nothing can be understood any more: says so and closes.

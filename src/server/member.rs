@@ -8,7 +8,6 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::{Alarm, Fatal, Options, Server, StartError};
-use crate::journal::superblock;
 use crate::net::{Listener, ListenerTag, clock};
 use crate::replica::Input;
 use crate::types::Time;
@@ -98,20 +97,17 @@ impl Server {
 
     fn member_bound(&mut self, listener: Listener) -> Result<(), Fatal> {
         let address = listener.local_addr();
-        let id = self.network.listen(listener, MEMBER).map_err(Fatal::Loop)?;
-        self.listeners.push(id);
+        self.network.listen(listener, MEMBER).map_err(Fatal::Loop)?;
         self.member = MemberAddress {
             address,
             taken_since: None,
         };
-        if self.superblock.member_address != address {
+        if self.disk.member_address() != address {
             log::warn!("the member address is {address} from now on");
-            self.superblock.member_address = address;
-            superblock::write(&mut self.slot_storage, &self.superblock)?;
+            self.disk.keep_member_address(address)?;
         }
         let address = self.options.advertise.unwrap_or(address);
-        self.replica
-            .handle_input(Input::Moved { address }, self.now);
+        self.replica.handle_input(Input::Moved { address }, self.now);
         Ok(())
     }
 }

@@ -1,49 +1,80 @@
 //! The glue: what carries the outputs of one room to the next?
 //!
-//! One turn of the loop: read what is ready, hand it to the replica, sync the journal once for all
-//! of it, apply what is committed, answer, deliver, give the store what was applied. See
-//! `Server::turn`.
+//! One turn of the loop: read what is ready, hand it to the replica, send what it has for the other
+//! servers, sync the journal once for all of it, apply what is committed, answer, deliver, give the
+//! store what was applied. See `Server::turn`.
 //!
 //! | file | what happens there |
 //! | --- | --- |
 //! | [`options`](self) | what an operator decides |
+//! | **at the start** | |
 //! | [`start`](self) | everything up to the first turn |
-//! | [`slot`](self) | the data directory: chosen, founded or opened |
-//! | [`member`](self) | the server's own address |
+//! | [`slot`](self) | the data directory: which part of it is this server's |
+//! | [`opening`](self) | what is in it, and can it be gone on with |
+//! | [`generation`](self) | what journals and stores are called |
+//! | [`probe`](self) | is there a cluster already |
+//! | [`key`](self) | the servers' shared secret |
+//! | [`announce`](self) | what people are told |
+//! | **among servers** | |
+//! | [`links`](self) | messages go out and come in |
+//! | [`handshake`](self) | who is there, and may he be |
+//! | [`complaints`](self) | what was said a moment ago |
+//! | [`commit`](self) | from the replica to the journal, the state and the store |
+//! | [`disk`](self) | the superblock and the journal |
+//! | [`sending`](self) | a snapshot goes to another server |
+//! | [`taking`](self) | a snapshot comes from another server |
+//! | [`member`](self), [`service`](self) | the server's own address, and everybody's |
+//! | **with clients** | |
+//! | [`gate`](self) | who is let in |
 //! | [`connection`](self) | what is known of a client's connection, and what may be under way on it |
 //! | [`input`](self) | bytes become requests |
 //! | [`requests`](self) | requests begin |
+//! | [`tickets`](self) | who has asked for what the replica answers |
 //! | [`answers`](self) | requests end |
 //! | [`accounts`](self) | accounts and logins, from one hand to the next |
 //! | [`history`](self) | answers that may be long |
 //! | [`feed`](self) | deliveries |
-//! | [`commit`](self) | from the replica to the journal, the state and the store |
 //! | [`passwords`](self) | Argon2 on a thread of its own |
 //! | [`throttle`](self) | who has to wait |
 //! | [`deadlines`](self) | who is too late |
 //! | [`status`](self) | how the server is |
+//! | **at the end** | |
 //! | [`stop`](self) | everything after the last turn |
 //! | [`error`](self) | what can go wrong for good |
 
 mod accounts;
+mod announce;
 mod answers;
 mod commit;
+mod complaints;
 mod connection;
 mod deadlines;
+mod disk;
 mod error;
 mod feed;
+mod gate;
+mod generation;
+mod handshake;
 mod history;
 mod input;
+mod key;
+mod links;
 mod member;
+mod opening;
 mod options;
 mod passwords;
 mod pattern;
+mod probe;
 mod requests;
+mod sending;
+mod service;
 mod slot;
 mod start;
 mod status;
 mod stop;
+mod taking;
 mod throttle;
+mod tickets;
 
 pub use error::{Fatal, RunError, StartError};
 pub use options::Options;
@@ -54,31 +85,39 @@ use std::time::Duration;
 
 use crate::chat::State;
 use crate::chat::change::Change;
-use crate::journal::Journal;
-use crate::journal::storage::{DiskStorage, Slot};
-use crate::journal::superblock::Superblock;
 use crate::limits::{
     INPUT_BYTES_MAX, INPUT_BYTES_MAX_BEFORE_LOGIN, SEND_QUEUE_BYTES_MAX,
     SEND_QUEUE_BYTES_MAX_BEFORE_LOGIN, TURN_WORK_TIME_MAX,
 };
-use crate::net::{Bounds, ConnectionId, Event, EventLoop, Excess, ListenerId, clock};
+use crate::net::{Bounds, ConnectionId, Event, EventLoop, Excess, clock};
 use crate::replica::Replica;
 use crate::store::{StoreAnswer, StoreWorker};
-use crate::types::{AccountId, ErrorCode, Name, OpNumber, RequestNumber, Time, Timestamp};
+use crate::types::{
+    AccountId, Cluster, ErrorCode, Name, OpNumber, RequestNumber, Time, Timestamp,
+};
 use crate::wire::message::{Answer, Refusal};
+use announce::Announced;
 use connection::{ClientConnection, QueryTicket};
+use disk::Disk;
+use gate::Gate;
+use links::Links;
 use member::MemberAddress;
 use passwords::PasswordWorker;
+use sending::Transfers;
+use service::ServiceAddress;
 use stop::Stopping;
 use throttle::Failures;
+use tickets::Tickets;
 
 /// What this program calls itself.
 const SOFTWARE: &str = concat!("lastword ", env!("CARGO_PKG_VERSION"));
 
 /// Runs a server until it is told to stop. `Ok` means that it left in good order.
 pub fn run(options: Options) -> Result<(), RunError> {
+    announce::ask_about_force(&options)?;
     let mut server = Server::start(options)?;
     server.settle()?;
+    server.print_start();
     while server.turn()? == Flow::Goes {}
     server.leave_in_order()?;
     Ok(())
@@ -96,14 +135,18 @@ struct Server {
     options: Options,
     network: EventLoop<Alarm>,
     replica: Replica,
-    journal: Journal,
+    disk: Disk,
     /// What the committed ops have made, up to `applied`.
     state: State,
     store: StoreWorker,
     passwords: PasswordWorker,
     member: MemberAddress,
-    /// Where connections come in.
-    listeners: Vec<ListenerId>,
+    service: ServiceAddress,
+    links: Links,
+    /// Snapshots on their way.
+    transfers: Transfers,
+    gate: Gate,
+    tickets: Tickets,
 
     clients: HashMap<ConnectionId, Box<ClientConnection>>,
     /// The connections of each account that is logged in: never an empty list.
@@ -117,7 +160,9 @@ struct Server {
     handed_over: OpNumber,
     /// What the ops between the two have changed.
     changes: Vec<Change>,
-    /// One of them was about the cluster.
+    /// What the ops up to `applied` have made of the cluster.
+    cluster: Option<Cluster>,
+    /// One of those between the two was about it.
     cluster_changed: bool,
     last_query: u64,
     /// Whose queries are under way. A connection has at most one for its task and one for its
@@ -125,8 +170,12 @@ struct Server {
     queries: HashMap<QueryTicket, ConnectionId>,
     /// What the store's worker has said and no turn has come to. No more than `queries`, and a few.
     store_answers: VecDeque<StoreAnswer>,
+    /// The last op that the store has safely on disk, as far as it has said.
+    store_durable: OpNumber,
     /// The store is so far behind that no requests are taken up.
     store_lags: bool,
+    /// So much waits for the other servers that no requests are taken up.
+    others_lag: bool,
     /// Connections whose feed could not ask, since the store's queue was full.
     starved: Vec<ConnectionId>,
     /// Connections with a task that goes on in the next turn.
@@ -153,20 +202,14 @@ struct Server {
     line: String,
     payload: Vec<u8>,
     events: Vec<Event<Alarm>>,
-    /// Who this server is, as it stands on the disk.
-    superblock: Superblock,
-    /// Where that stands.
-    slot_storage: DiskStorage,
-    /// The folder, locked while the process lives.
-    slot: Slot,
+    /// What people were told of.
+    announced: Announced,
 }
 
 impl Server {
     /// One turn of the loop.
     fn turn(&mut self) -> Result<Flow, Fatal> {
-        let busy =
-            !self.unread.is_empty() || !self.again.is_empty() || !self.store_answers.is_empty();
-        let wait_max = busy.then_some(Duration::ZERO);
+        let wait_max = self.wait_max();
         let mut events = std::mem::take(&mut self.events);
         self.network
             .poll(&mut events, wait_max)
@@ -176,6 +219,7 @@ impl Server {
         self.sync_time = Duration::ZERO;
         let started = self.now;
 
+        // What other servers say is taken in here, and clients' requests only behind it.
         for event in events.drain(..) {
             if self.handle(event)? == Flow::Ends {
                 return Ok(Flow::Ends);
@@ -188,7 +232,12 @@ impl Server {
         for id in std::mem::take(&mut self.starved) {
             self.pump(id);
         }
+        if self.replica.poll_timeout().is_some_and(|at| at <= self.now) {
+            self.replica.handle_timeout(self.now);
+        }
         self.settle()?;
+        self.look_at_service()?;
+        self.look_at_place();
         self.close_those_done();
         self.look_at_lag();
         self.network.flush();
@@ -196,7 +245,19 @@ impl Server {
         let whole = clock::now().since(started);
         self.longest_turn = self.longest_turn.max(whole.saturating_sub(self.sync_time));
         self.longest_sync = self.longest_sync.max(self.sync_time);
-        Ok(self.flow())
+        self.flow()
+    }
+
+    /// How long the next poll may wait: until the replica wants to be called, and not at all while
+    /// something is left over.
+    fn wait_max(&self) -> Option<Duration> {
+        let busy =
+            !self.unread.is_empty() || !self.again.is_empty() || !self.store_answers.is_empty();
+        if busy {
+            return Some(Duration::ZERO);
+        }
+        let at = self.replica.poll_timeout()?;
+        Some(at.since(clock::now()))
     }
 
     fn handle(&mut self, event: Event<Alarm>) -> Result<Flow, Fatal> {
@@ -207,8 +268,17 @@ impl Server {
                 excess,
                 ..
             } => self.opened(connection, peer.ip(), excess),
-            // No connection goes out yet.
-            Event::Connected { .. } | Event::ConnectFailed { .. } => {}
+            Event::Connected { connection } => self.connected(connection),
+            Event::ConnectFailed {
+                connection,
+                refused,
+                error,
+            } => self.connect_failed(connection, refused, error),
+            Event::Input(id) if self.links.has(id) => self.hear_link(id),
+            Event::InputEnded(id) if self.links.has(id) => self.link_closed(id, None),
+            Event::Closed { connection, reason } if self.links.has(connection) => {
+                self.link_closed(connection, Some(reason));
+            }
             Event::Input(id) => self.unread.push_back(id),
             Event::InputEnded(id) => {
                 if let Some(client) = self.clients.get_mut(&id) {
@@ -222,32 +292,46 @@ impl Server {
                 self.unblock(id);
             }
             Event::Closed { connection, .. } => self.closed(connection),
-            Event::Timer(Alarm::Client(id)) => self.timer_rang(id),
-            Event::Timer(Alarm::Member) => self.try_member_address()?,
-            Event::Timer(Alarm::Stop) => {}
+            Event::Timer(alarm) => self.ring(alarm)?,
             Event::Woken => {
                 self.store_answers.extend(self.store.answers());
                 while let Some(result) = self.passwords.result() {
                     self.password_computed(result.connection, result.outcome);
                 }
+                self.look_at_incoming()?;
             }
             Event::Signal(signal) => return Ok(self.signalled(signal)),
         }
         Ok(Flow::Goes)
     }
 
+    fn ring(&mut self, alarm: Alarm) -> Result<(), Fatal> {
+        match alarm {
+            Alarm::Client(id) => self.timer_rang(id),
+            Alarm::Handshake(id) => self.handshake_late(id),
+            Alarm::Member => self.try_member_address()?,
+            Alarm::Service => self.try_service_again()?,
+            Alarm::WritesWait => self.tell_that_writes_wait(),
+            Alarm::Stop => {}
+        }
+        Ok(())
+    }
+
+    /// Somebody has connected: a client, as long as no hello says that it is a server. So one who is
+    /// too many is not refused before he has said something, or has been silent for long.
     fn opened(&mut self, id: ConnectionId, peer: IpAddr, excess: Option<Excess>) {
-        let client = ClientConnection::new(peer, self.now, self.options.max_rate);
+        let mut client = ClientConnection::new(peer, self.now, self.options.max_rate);
+        client.excess = excess;
         self.clients.insert(id, Box::new(client));
         self.bound(id, BOUNDS_BEFORE_LOGIN);
-        match excess {
-            None => self.watch(id),
-            Some(excess) => {
-                let refusal = Refusal::new(ErrorCode::Busy, format!("{excess}; try again later"));
-                self.write_answer(id, RequestNumber(0), &Answer::Refused(&refusal));
-                self.close(id);
-            }
-        }
+        self.watch(id);
+    }
+
+    /// One client too many.
+    fn refuse_excess(&mut self, id: ConnectionId, excess: Excess) {
+        let refusal = Refusal::new(ErrorCode::Busy, format!("{excess}; try again later"));
+        self.write_answer(id, RequestNumber(0), &Answer::Refused(&refusal));
+        self.close(id);
     }
 
     /// Lets a connection hold so much.
@@ -350,8 +434,14 @@ const BOUNDS: Bounds = Bounds {
 enum Alarm {
     /// A connection may be late.
     Client(ConnectionId),
+    /// A link may be late.
+    Handshake(ConnectionId),
     /// The member address is tried again.
     Member,
+    /// The service's address is tried again.
+    Service,
+    /// Requests may have waited for long.
+    WritesWait,
     /// A stopping server looks whether all is sent.
     Stop,
 }
@@ -359,3 +449,7 @@ enum Alarm {
 /// Ops that one turn takes up at most (and what one connection's input holds beyond): so many
 /// are synced at once, and the first of them does not wait for more.
 const OPS_PER_TURN: u64 = 4096;
+
+fn random() -> u64 {
+    getrandom::u64().expect("the operating system gives random bits")
+}

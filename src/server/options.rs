@@ -2,8 +2,12 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
-use crate::limits::{CLIENTS_MAX_DEFAULT, CLIENTS_PER_IP_MAX_DEFAULT};
+use crate::limits::{
+    BACKUPS_DEFAULT, CLIENTS_MAX_DEFAULT, CLIENTS_PER_IP_MAX_DEFAULT, FRESH_DEFAULT, GRACE_DEFAULT,
+    HEARTBEAT_DEFAULT, REBIND_DELAY_DEFAULT,
+};
 
 /// Everything that a server is told at its start.
 #[derive(Clone, Debug)]
@@ -14,9 +18,6 @@ pub struct Options {
     pub is_primary: bool,
     /// The data directory, with a slot for each server that was started in it.
     pub data: PathBuf,
-    /// The data directory was named by hand: the slot in it is the one that is meant, also while
-    /// another process has it.
-    pub data_named: bool,
     /// This slot and no other.
     pub slot: Option<u32>,
     /// This server's own address; `None`: the kept one, or the first free port above the
@@ -24,8 +25,28 @@ pub struct Options {
     pub member: Option<SocketAddr>,
     /// What others are told instead of the member address.
     pub advertise: Option<SocketAddr>,
+    /// Where else to look for the cluster, besides the service's address and the servers that are
+    /// known.
+    pub peers: Vec<SocketAddr>,
     /// How many backups have to be in sync before a new cluster lets clients in.
     pub backups: u16,
+    /// How long a server that takes over leaves the service's address to whoever is dying.
+    pub rebind_delay: Duration,
+    /// How often servers tell each other that they are alive.
+    pub heartbeat: Duration,
+    /// How old a proof of leadership may be for reads. Shorter than `grace`.
+    pub fresh: Duration,
+    /// How long a server may be unheard before it is called silent.
+    pub grace: Duration,
+    /// A refused connect proves that a process has ended.
+    pub trust_refused: bool,
+    /// Lead alone, whatever others may hold: what only they have is lost.
+    pub force_primary: bool,
+    /// `force_primary` needs no answer on a terminal.
+    pub yes: bool,
+    /// The file with the servers' shared secret; without one, only servers of this host are
+    /// accepted.
+    pub cluster_key: Option<PathBuf>,
     /// Clients at a time.
     pub max_clients: usize,
     /// Clients of one address at a time, loopback exempt.
@@ -42,11 +63,19 @@ impl Options {
             service,
             is_primary,
             data: PathBuf::from("lastword-data").join(folder),
-            data_named: false,
             slot: None,
             member: None,
             advertise: None,
-            backups: 0,
+            peers: Vec::new(),
+            backups: BACKUPS_DEFAULT,
+            rebind_delay: REBIND_DELAY_DEFAULT,
+            heartbeat: HEARTBEAT_DEFAULT,
+            fresh: FRESH_DEFAULT,
+            grace: GRACE_DEFAULT,
+            trust_refused: true,
+            force_primary: false,
+            yes: false,
+            cluster_key: None,
             max_clients: CLIENTS_MAX_DEFAULT,
             max_clients_per_ip: CLIENTS_PER_IP_MAX_DEFAULT,
             max_rate: 0,

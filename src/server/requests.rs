@@ -5,6 +5,7 @@
 
 use super::Server;
 use super::connection::{Check, InFlight, NewAccount, Purpose, Reading, Step};
+use super::gate::needs_no_primary;
 use super::history::{Listing, Stream};
 use super::input::Taken;
 use crate::net::ConnectionId;
@@ -28,6 +29,10 @@ impl Server {
         if !pipelined && !client.in_flight.is_empty() {
             return Taken::Waits;
         }
+        let held = self.replica.holds_back() && self.gate.is_open();
+        if held && asked.request.as_ref().is_ok_and(|it| !needs_no_primary(it)) {
+            return Taken::Waits;
+        }
         let allowed = client.allowance.take(self.options.max_rate, now);
         let request = match asked.request {
             Ok(_) if !allowed => Err(ErrorCode::RateLimited.into()),
@@ -45,19 +50,20 @@ impl Server {
 
     /// Whether a request may be done at all, now and by this client.
     fn gate(&mut self, id: ConnectionId, request: &Request<'_>) -> Result<(), Refusal> {
-        if matches!(
-            request,
-            Request::Help | Request::Ping | Request::Status | Request::Quit
-        ) {
+        if needs_no_primary(request) {
             return Ok(());
         }
+        let now = self.now;
+        let refusal = (!self.replica.serves()).then(|| self.refusal_at_gate());
         let client = self
             .clients
             .get_mut(&id)
             .expect("it has just been read from");
-        if !self.replica.serves() {
-            client.told_not_ready = true;
-            return Err(ErrorCode::NotReady.into());
+        if let Some(refusal) = refusal {
+            if refusal.code == ErrorCode::NotReady {
+                client.waits_since.get_or_insert(now);
+            }
+            return Err(refusal);
         }
         let needs_login = !matches!(
             request,
@@ -180,34 +186,50 @@ impl Server {
 
     /// Sends an op on its way, beside others of the same connection.
     fn pipeline(&mut self, id: ConnectionId, number: RequestNumber, op: ChatOp<'_>) {
+        let ticket = self.submit_as(id, op);
         if let Some(client) = self.clients.get_mut(&id) {
             client.in_flight.push_back(InFlight {
                 number,
+                ticket: Some(ticket),
                 refusal: None,
             });
         }
-        self.submit(id, op);
     }
 
-    /// Hands an op to the replica.
+    /// Hands a task's op to the replica.
     pub(super) fn submit(&mut self, id: ConnectionId, op: ChatOp<'_>) {
+        let ticket = self.submit_as(id, op);
+        self.await_ticket(id, ticket);
+    }
+
+    /// Hands an op to the replica. Its answer comes later, by the ticket.
+    fn submit_as(&mut self, id: ConnectionId, op: ChatOp<'_>) -> Ticket {
         let mut payload = std::mem::take(&mut self.payload);
         payload.clear();
         encode_op(&mut payload, &Op::Chat(op));
+        let ticket = self.tickets.give(id);
         let input = Input::Request {
-            ticket: Ticket(id.to_bits()),
+            ticket,
             time: self.wall_clock,
             payload: &payload,
         };
         self.replica.handle_input(input, self.now);
         self.payload = payload;
+        ticket
     }
 
     /// Begins a task that reads the state.
     pub(super) fn begin_read(&mut self, id: ConnectionId, number: RequestNumber, reading: Reading) {
         self.begin_task(id, number, Step::Read(reading));
-        let ticket = Ticket(id.to_bits());
+        let ticket = self.tickets.give(id);
+        self.await_ticket(id, ticket);
         self.replica.handle_input(Input::Read { ticket }, self.now);
+    }
+
+    fn await_ticket(&mut self, id: ConnectionId, ticket: Ticket) {
+        if let Some(task) = self.clients.get_mut(&id).and_then(|c| c.task.as_mut()) {
+            task.ticket = Some(ticket);
+        }
     }
 }
 

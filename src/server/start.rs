@@ -1,56 +1,60 @@
 //! What does a server need before its first turn?
 //!
 //! In this order, so that a start that cannot succeed leaves no trace: look at the data
-//! directory, bind the addresses, and only then write.
+//! directory, bind the addresses, ask who is there already, and only then write.
 
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::member::{MEMBER, MemberAddress, SERVICE, bind};
+use super::links::Links;
+use super::member::{MEMBER, MemberAddress, bind};
+use super::opening::{Opened, next_incarnation};
 use super::passwords::PasswordWorker;
-use super::slot::{Opened, choose_slot, kept_address, open_slot};
+use super::probe::{self, Somebody};
+use super::slot::{Choice, choose_slot};
 use super::throttle::Failures;
-use super::{Alarm, Options, Server, StartError};
-use crate::chat::State;
-use crate::journal::storage::ClaimError;
-use crate::net::{EventLoop, LoopConfig, clock, descriptors};
-use crate::replica::{Entry, Identity, Replica};
+use super::{Alarm, Fatal, Options, Server, StartError, key, random};
+use crate::journal::storage::{ClaimError, DataDirectory};
+use crate::journal::superblock::Superblock;
+use crate::net::{EventLoop, Listener, LoopConfig, clock, descriptors};
+use crate::replica::{Config, Identity, Replica, Start};
 use crate::store::StoreWorker;
-use crate::types::OpNumber;
+use crate::types::{Incarnation, OpNumber};
 
 /// How long what a dying process holds is waited for.
 const PATIENCE: Duration = Duration::from_millis(500);
 
+/// What was bound, and why.
+struct Bound {
+    member: MemberAddress,
+    /// None while another program has the kept address.
+    member_listener: Option<Listener>,
+    /// The service's address, if a cluster is to be founded.
+    service: Option<Listener>,
+    /// Where to look for others.
+    contacts: Vec<SocketAddr>,
+}
+
 impl Server {
     /// Everything up to the first turn.
     pub(super) fn start(options: Options) -> Result<Self, StartError> {
-        let slot = patiently(|| choose_slot(&options))?;
-        let kept = slot
-            .has_data
-            .then(|| kept_address(&options, slot))
-            .transpose()?;
-
-        let config = LoopConfig {
-            clients_max: descriptors::clients_within_limit(options.max_clients),
+        let key = options.cluster_key.as_deref().map(key::read).transpose()?;
+        let clients_max = descriptors::clients_within_limit(options.max_clients);
+        let mut network = EventLoop::new(LoopConfig {
+            clients_max,
             clients_per_ip_max: options.max_clients_per_ip,
             ..LoopConfig::default()
-        };
-        let mut network = EventLoop::new(config)?;
+        })?;
+        let (bound, mut opened) = patiently(|| take_place(&options))?;
         let now = clock::now();
-        let (member, member_listener) = MemberAddress::bind(&options, kept, now)?;
-        let service = patiently(|| bind(options.service, "port"))?;
-
-        let mut opened = open_slot(&options, slot, member.address)?;
-        let state = State::restore(&opened.image)?;
-        let applied = opened.image.applied;
-        let log = std::mem::take(&mut opened.log);
-        let replica = begin(&opened, log, options.advertise, options.backups)?;
+        let founds = bound.service.is_some();
+        let contacts = contacts(&options, &bound, &opened);
+        let replica = begin(&options, &mut opened, founds, contacts)?;
 
         network.catch_signals()?;
-        let mut listeners = vec![network.listen(service, SERVICE)?];
-        if let Some(listener) = member_listener {
-            listeners.push(network.listen(listener, MEMBER)?);
+        if let Some(listener) = bound.member_listener {
+            network.listen(listener, MEMBER)?;
         } else {
             network.set_timer(now, Alarm::Member);
         }
@@ -60,15 +64,20 @@ impl Server {
             Box::new(move || wake_for_store.wake()),
         )?;
         let passwords = PasswordWorker::start(move || wake_for_passwords.wake())?;
+        let applied = opened.image.applied;
         let mut server = Self {
             network,
             replica,
-            journal: opened.journal,
-            state,
+            disk: opened.disk,
+            state: opened.state,
             store,
             passwords,
-            member,
-            listeners,
+            member: bound.member,
+            service: Default::default(),
+            links: Links::new(key),
+            transfers: Default::default(),
+            gate: Default::default(),
+            tickets: Default::default(),
             clients: Default::default(),
             online: Default::default(),
             failures_by_account: Failures::new(),
@@ -76,11 +85,14 @@ impl Server {
             applied,
             handed_over: applied,
             changes: Vec::new(),
+            cluster: opened.image.cluster,
             cluster_changed: false,
             last_query: 0,
             queries: Default::default(),
             store_answers: Default::default(),
+            store_durable: OpNumber::ZERO,
             store_lags: false,
+            others_lag: false,
             starved: Vec::new(),
             again: Vec::new(),
             ending: Vec::new(),
@@ -95,47 +107,93 @@ impl Server {
             line: String::new(),
             payload: Vec::new(),
             events: Vec::new(),
-            superblock: opened.superblock,
-            slot_storage: opened.storage,
-            slot: opened.slot,
+            announced: Default::default(),
             options,
         };
+        if let Some(listener) = bound.service {
+            server.serve_at(listener)?;
+        }
         server.warn_if_open();
         Ok(server)
     }
 
     fn warn_if_open(&mut self) {
-        if !self.options.service.ip().is_loopback() {
+        let member = self.member.address;
+        let service = self.options.service;
+        if !service.ip().is_loopback() || !member.ip().is_loopback() {
             log::warn!(
-                "{} can be reached from other machines, and what is said on it is not encrypted",
-                self.options.service
+                "{service} and {member} can be reached from other machines, and what clients say \
+                 there is not encrypted"
             );
         }
     }
-
-    /// Says, for people, that clients are let in, and what to type next.
-    pub(super) fn print_ready(&self) {
-        let me = self.replica.identity();
-        let service = self.options.service;
-        let (ip, port) = (service.ip(), service.port());
-        println_quietly(&format!(
-            "lastword {version}: server {server} is the primary, alone, and ready\n\
-             service {service}, member address {member}, process {process}\n\
-             data in {data}\n\
-             next: nc {ip} {port}   or: client --server {service}",
-            version = env!("CARGO_PKG_VERSION"),
-            server = me.server,
-            member = me.address,
-            process = std::process::id(),
-            data = self.slot.directory().display(),
-        ));
-    }
 }
 
-/// Standard output may be closed; that is no reason to end.
-fn println_quietly(text: &str) {
-    use io::Write;
-    let _ = writeln!(io::stdout(), "{text}");
+/// Takes a slot, the addresses and, if it is so, the right to found a cluster.
+fn take_place(options: &Options) -> Result<(Bound, Opened), StartError> {
+    let Choice {
+        slot,
+        kept_address,
+        siblings,
+    } = choose_slot(options)?;
+    let (member, member_listener) = MemberAddress::bind(options, kept_address, clock::now())?;
+    let may_found = options.is_primary && !slot.has_data && siblings.is_empty();
+    let service = match may_found {
+        true => bind_to_found(options)?,
+        false => None,
+    };
+    let slot = DataDirectory::claim(&options.data, Some(slot.number))?;
+    // Somebody may have been quicker since it was looked at.
+    let service = service.filter(|_| !slot.has_data() && slot.other_slots_with_data().is_empty());
+    let opened = Opened::of(slot, member.address)?;
+    let bound = Bound {
+        member,
+        member_listener,
+        service,
+        contacts: siblings,
+    };
+    Ok((bound, opened))
+}
+
+/// Binds the service's address for a server that would found a cluster, unless there is one.
+fn bind_to_found(options: &Options) -> Result<Option<Listener>, StartError> {
+    let service = options.service;
+    let listener = match bind(service, "port") {
+        Ok(listener) => Some(listener),
+        Err(error @ StartError::AddressInUse { .. }) => match probe::ask(&[service])[0] {
+            Somebody::Server(_) | Somebody::Seeker => None,
+            // It may have ended just now; otherwise it is somebody whom no server can join.
+            Somebody::Nobody | Somebody::Stranger if options.peers.is_empty() => {
+                return Err(error);
+            }
+            Somebody::Nobody | Somebody::Stranger => None,
+        },
+        // The service is another host's: whoever founds there is joined.
+        Err(StartError::Address { source, .. })
+            if source.kind() == io::ErrorKind::AddrNotAvailable =>
+        {
+            None
+        }
+        Err(error) => return Err(error),
+    };
+    let heard = |it: &Somebody| matches!(it, Somebody::Server(_));
+    Ok(listener.filter(|_| !probe::ask(&options.peers).iter().any(heard)))
+}
+
+/// Where a server looks for others, beside those that it knows.
+fn contacts(options: &Options, bound: &Bound, opened: &Opened) -> Vec<SocketAddr> {
+    let mut contacts = vec![options.service];
+    let further = options
+        .peers
+        .iter()
+        .chain(&bound.contacts)
+        .chain(&opened.others);
+    for address in further {
+        if !contacts.contains(address) && *address != bound.member.address {
+            contacts.push(*address);
+        }
+    }
+    contacts
 }
 
 /// A server that was killed a moment ago is not quite gone yet: whoever starts the next one at
@@ -146,12 +204,7 @@ fn patiently<T>(attempt: impl Fn() -> Result<T, StartError>) -> Result<T, StartE
         let result = attempt();
         let is_taken = matches!(
             result,
-            Err(StartError::AddressInUse { .. }
-                | StartError::AnotherSlot {
-                    process: Some(_),
-                    ..
-                }
-                | StartError::Claim(ClaimError::InUse { .. }))
+            Err(StartError::AddressInUse { .. } | StartError::Claim(ClaimError::InUse { .. }))
         );
         if !is_taken || clock::now().since(begun) > PATIENCE {
             return result;
@@ -160,43 +213,71 @@ fn patiently<T>(attempt: impl Fn() -> Result<T, StartError>) -> Result<T, StartE
     }
 }
 
-/// The replica, as a founder or with what there is.
+/// The replica: of a founder, of a server that joins, or with what there is.
 fn begin(
-    opened: &Opened,
-    log: Vec<Entry>,
-    advertise: Option<SocketAddr>,
-    backups: u16,
+    options: &Options,
+    opened: &mut Opened,
+    founds: bool,
+    contacts: Vec<SocketAddr>,
 ) -> Result<Replica, StartError> {
-    let superblock = &opened.superblock;
-    let identity = Identity {
+    let config = Config {
+        heartbeat: options.heartbeat,
+        fresh: options.fresh,
+        grace: options.grace,
+        trust_refused: options.trust_refused,
+        contacts,
+        seed: random(),
+    };
+    let now = clock::now();
+    let address = options.advertise.unwrap_or(opened.disk.member_address());
+    let Some(superblock) = opened.superblock.clone() else {
+        if founds {
+            let superblock = opened.found().map_err(not_founded)?;
+            let identity = identity_of(&superblock, address);
+            return Ok(Replica::found(identity, options.backups, config, now));
+        }
+        let nobody = Identity {
+            cluster: Default::default(),
+            lineage: Default::default(),
+            server: Default::default(),
+            incarnation: next_incarnation(Incarnation::default()),
+            address,
+        };
+        return Ok(Replica::join(nobody, config, now));
+    };
+    let identity = identity_of(&superblock, address);
+    // A founder that died before its first op was on disk has founded nothing yet.
+    let has_founded = opened.image.applied > OpNumber::ZERO || !opened.log.is_empty();
+    if !has_founded && !opened.damaged {
+        return Ok(Replica::found(identity, options.backups, config, now));
+    }
+    let start = Start {
+        identity,
+        vote: superblock.vote,
+        cluster: opened.image.cluster.clone(),
+        applied: opened.image.applied,
+        log: std::mem::take(&mut opened.log),
+        damaged: opened.damaged,
+        force: options.force_primary,
+    };
+    Ok(Replica::start(start, config, now)?)
+}
+
+/// Who a server is whose superblock this is, with the address that the others are told.
+pub(super) fn identity_of(superblock: &Superblock, address: SocketAddr) -> Identity {
+    Identity {
         cluster: superblock.cluster,
         lineage: superblock.lineage,
         server: superblock.server,
         incarnation: superblock.incarnation,
-        address: advertise.unwrap_or(superblock.member_address),
-    };
-    let config = crate::replica::Config {
-        heartbeat: Duration::from_millis(100),
-        fresh: Duration::from_millis(800),
-        grace: Duration::from_secs(1),
-        trust_refused: true,
-        contacts: Vec::new(),
-        seed: 0,
-    };
-    let now = clock::now();
-    // A founder that died before its first op was on disk has founded nothing yet.
-    if opened.journal.head() == OpNumber::ZERO {
-        return Ok(Replica::found(identity, backups, config, now));
+        address,
     }
-    let image = &opened.image;
-    let start = crate::replica::Start {
-        identity,
-        vote: Default::default(),
-        cluster: image.cluster.clone(),
-        applied: image.applied,
-        log,
-        damaged: false,
-        force: false,
-    };
-    Ok(Replica::start(start, config, now)?)
+}
+
+fn not_founded(error: Fatal) -> StartError {
+    match error {
+        Fatal::Journal(error) => error.into(),
+        Fatal::Superblock(error) => error.into(),
+        other => StartError::System(io::Error::other(other.to_string())),
+    }
 }

@@ -2,7 +2,8 @@
 
 use super::Server;
 use crate::net::ConnectionId;
-use crate::types::{RequestNumber, ViewNumber};
+use crate::replica::ServerStatus;
+use crate::types::{RequestNumber, ServerId, ViewNumber};
 use crate::wire::hello::Hello;
 use crate::wire::message::{Answer, Item};
 use crate::wire::text;
@@ -39,36 +40,37 @@ impl Server {
     fn status_lines(&self) -> Vec<String> {
         let me = self.replica.identity();
         let service = self.options.service;
-        let serves = self.replica.serves();
+        let name = match me.server {
+            ServerId(0) => "-".to_owned(),
+            server => server.to_string(),
+        };
         let mut lines = vec![format!(
-            "server {} {} view {} commit {} member {} service {service}",
-            me.server,
-            if serves { "primary" } else { "waiting" },
-            self.replica
-                .view()
-                .map_or(crate::types::ViewNumber(0), |v| v.number)
-                .round(),
+            "server {name} {} view {} commit {} member {} service {service}",
+            self.replica.role(),
+            self.replica.view().map_or(0, |view| view.number.round()),
             self.replica.commit(),
             me.address,
         )];
-        if serves {
-            lines.push(format!("primary {} {}", me.server, me.address));
-        } else {
-            lines.push("primary unknown".into());
-        }
-        for record in self.replica.cluster().iter().flat_map(|c| &c.servers) {
-            lines.push(format!(
-                "member {} in-sync {} lag 0",
-                record.server, record.address
-            ));
+        lines.push(match self.replica.leader() {
+            Some(leader) => format!("primary {} {}", leader.server, leader.address),
+            None => "primary unknown".into(),
+        });
+        for ServerStatus {
+            server,
+            address,
+            condition,
+            lag,
+        } in self.replica.servers()
+        {
+            let lag = lag.map_or_else(String::new, |lag| format!(" lag {lag}"));
+            lines.push(format!("member {server} {condition} {address}{lag}"));
         }
         lines.push(format!("clients {}", self.clients.len()));
         lines.push(format!("longest-turn-ms {}", self.longest_turn.as_millis()));
         lines.push(format!("longest-sync-ms {}", self.longest_sync.as_millis()));
-        lines.push(if serves {
-            "ready yes".into()
-        } else {
-            "ready no the view is not in force yet".into()
+        lines.push(match self.replica.not_ready() {
+            None => "ready yes".into(),
+            Some(why) => format!("ready no {why}"),
         });
         lines
     }
@@ -76,7 +78,7 @@ impl Server {
     /// What this server says of itself at the beginning of a binary connection.
     pub(super) fn hello(&self) -> Hello {
         let me = self.replica.identity();
-        let view = self.replica.view().map_or(ViewNumber(0), |view| view.number);
+        let view = self.replica.view().map_or(ViewNumber(0), |it| it.number);
         Hello::server(super::SOFTWARE, me.cluster, me.server, view)
     }
 }

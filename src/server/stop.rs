@@ -1,14 +1,16 @@
 //! How does a server leave?
 //!
-//! The first signal begins an orderly end: nothing new is taken up, what was asked is answered,
-//! everybody is told, and the process ends when all is sent. The second one ends it at once.
-//! Either way, what was acknowledged is on disk.
+//! The first signal begins an orderly end: the other servers go on without this one, which hands
+//! over if it leads; then nothing new is taken up, what was asked is answered, everybody is told,
+//! and the process ends when all is sent. The second one ends it at once. Either way, what was
+//! acknowledged is on disk.
 
 use std::time::Duration;
 
 use super::{Alarm, Fatal, Flow, Server};
-use crate::limits::SHUTDOWN_TIME_MAX;
+use crate::limits::{HANDOVER_TIME_MAX, SHUTDOWN_TIME_MAX};
 use crate::net::{ConnectionId, Signal};
+use crate::replica::Input;
 use crate::types::{ErrorCode, Time};
 use crate::wire::message::NoteKind;
 
@@ -25,6 +27,8 @@ const LAG_BYTES_MAX: usize = 4 * 1024 * 1024;
 pub(super) struct Stopping {
     /// When it began.
     since: Time,
+    /// When clients began to be told; `None` while the others are asked to go on alone.
+    farewell: Option<Time>,
 }
 
 impl Server {
@@ -35,29 +39,61 @@ impl Server {
             return Flow::Ends;
         }
         log::info!("stopping, after {signal:?}; once more to stop at once");
-        self.stopping = Some(Stopping { since: self.now });
-        for listener in std::mem::take(&mut self.listeners) {
-            self.network.stop_listening(listener);
-        }
+        self.stopping = Some(Stopping {
+            since: self.now,
+            farewell: None,
+        });
+        self.replica.handle_input(Input::Leave, self.now);
         self.network.set_timer(self.now, Alarm::Stop);
         Flow::Goes
     }
 
+    /// Nothing new is taken up any more.
+    pub(super) fn is_saying_farewell(&self) -> bool {
+        let farewell = self.stopping.as_ref().and_then(|it| it.farewell);
+        farewell.is_some()
+    }
+
     /// At the end of a turn: whether there is another one.
-    pub(super) fn flow(&mut self) -> Flow {
-        let Some(Stopping { since }) = self.stopping else {
-            return Flow::Goes;
+    pub(super) fn flow(&mut self) -> Result<Flow, Fatal> {
+        let Some(Stopping { since, farewell }) = self.stopping else {
+            return Ok(Flow::Goes);
+        };
+        let farewell = match farewell {
+            Some(farewell) => farewell,
+            None if self.replica.may_leave() || self.now.since(since) > HANDOVER_TIME_MAX => {
+                self.begin_farewell(since)?;
+                self.now
+            }
+            None => {
+                self.network
+                    .set_timer(self.now + LOOK_AGAIN_AFTER, Alarm::Stop);
+                return Ok(Flow::Goes);
+            }
         };
         self.say_farewell();
-        let waited = self.now.since(since);
-        let all_gone = self.network.clients() == 0;
+        let waited = self.now.since(farewell);
+        let all_gone = self.network.clients() == 0 && self.network.is_all_sent();
         let all_sent = waited > GOODBYE_TIME && self.network.is_all_sent();
-        if all_gone || all_sent || waited > SHUTDOWN_TIME_MAX {
-            return Flow::Ends;
+        if all_gone || all_sent || self.now.since(since) > SHUTDOWN_TIME_MAX {
+            return Ok(Flow::Ends);
         }
         self.network
             .set_timer(self.now + LOOK_AGAIN_AFTER, Alarm::Stop);
-        Flow::Goes
+        Ok(Flow::Goes)
+    }
+
+    /// Nobody counts on this server any more, or it cannot be helped.
+    fn begin_farewell(&mut self, since: Time) -> Result<(), Fatal> {
+        if !self.replica.may_leave() {
+            log::warn!("the other servers were not told in time; they go on all the same");
+        }
+        self.stopping = Some(Stopping {
+            since,
+            farewell: Some(self.now),
+        });
+        // Its own address stays bound as long as it lives: a refused connect means that it does not.
+        self.look_at_service()
     }
 
     /// Tells everybody, and closes the connections. What is on its way through the log was

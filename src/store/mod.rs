@@ -176,3 +176,17 @@ pub enum StoreError {
     #[error("the store is damaged: {0}")]
     Damaged(String),
 }
+
+impl StoreError {
+    /// The disk has changed what was written: another server can help, and waiting cannot.
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::Database { source, .. } => matches!(
+                source.sqlite_error_code(),
+                Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase)
+            ),
+            Self::Damaged(_) => true,
+            Self::File { .. } | Self::Foreign(_) => false,
+        }
+    }
+}

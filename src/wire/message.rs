@@ -265,6 +265,8 @@ pub enum NoteKind {
     SessionEnded = 6,
     /// The connection was too slow, idle before login, or one too many; it is closed.
     Closing = 7,
+    /// The server is not the primary any more; whoever was logged in on this connection is not.
+    SteppedDown = 8,
 }
 
 impl NoteKind {
@@ -277,6 +279,7 @@ impl NoteKind {
         Self::ServerStops,
         Self::SessionEnded,
         Self::Closing,
+        Self::SteppedDown,
     ];
 
     /// The kind with this number, if there is one.

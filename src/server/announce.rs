@@ -1,0 +1,206 @@
+//! What are people told?
+//!
+//! At the start: who this server is, where it is reached, what it is in the cluster, what it waits for
+//! if it waits, and what to type next. Later, in the log, a few lines for each change of view.
+
+use std::io::{self, BufRead, IsTerminal, Write};
+use std::time::Duration;
+
+use super::{Options, Server, StartError};
+use crate::replica::{Note, Role};
+use crate::types::{Member, Time, View};
+
+/// How long something has to be so before people are told: a start goes through many states.
+const SETTLED_AFTER: Duration = Duration::from_millis(300);
+/// How often it is looked at.
+const LOOKED_AT_EVERY: Duration = Duration::from_millis(50);
+
+/// What people were told of.
+#[derive(Debug, Default)]
+pub(super) struct Announced {
+    /// The last that was said.
+    said: String,
+    /// What is to be said if it stays so.
+    next: String,
+    /// Since when it is so.
+    since: Time,
+    looked_at: Time,
+    /// This server has found its place since it was started.
+    is_placed: bool,
+}
+
+/// Whoever forces a primary is told what that means, and asked.
+pub(super) fn ask_about_force(options: &Options) -> Result<(), StartError> {
+    if !options.force_primary || options.yes {
+        return Ok(());
+    }
+    if !io::stdin().is_terminal() {
+        return Err(StartError::ForceUnconfirmed);
+    }
+    println_quietly(
+        "--force-primary: this server will lead alone with what it has, and begin a history of its\n\
+         own. Messages that only other servers have are lost to everybody, also those that were\n\
+         acknowledged; servers that come back later put them aside and follow this one. Do this\n\
+         only when the disks of the servers that it waits for are gone for good.\n\
+         Type yes to go on:",
+    );
+    let mut answer = String::new();
+    let read = io::stdin().lock().read_line(&mut answer);
+    match read {
+        Ok(_) if answer.trim() == "yes" => Ok(()),
+        _ => Err(StartError::ForceDeclined),
+    }
+}
+
+impl Server {
+    /// Says who this server is, and where.
+    pub(super) fn print_start(&self) {
+        let me = self.replica.identity();
+        let name = match me.server.0 {
+            0 => "a new server".to_owned(),
+            server => format!("server {server}"),
+        };
+        println_quietly(&format!(
+            "lastword {version}: {name}, process {process}\n\
+             service {service}, member address {member}{advertised}\n\
+             data in {data}",
+            version = env!("CARGO_PKG_VERSION"),
+            process = std::process::id(),
+            service = self.options.service,
+            member = self.member.address,
+            advertised = match self.options.advertise {
+                Some(address) => format!(" (others are told {address})"),
+                None => String::new(),
+            },
+            data = self.disk.slot().directory().display(),
+        ));
+    }
+
+    /// Says that clients are let in, and what to type next.
+    pub(super) fn print_ready(&mut self) {
+        self.say_where_it_stands();
+    }
+
+    /// Looks whether there is something to say about this server's place.
+    pub(super) fn look_at_place(&mut self) {
+        if self.now.since(self.announced.looked_at) < LOOKED_AT_EVERY {
+            return;
+        }
+        self.announced.looked_at = self.now;
+        let place = self.place();
+        if place != self.announced.next {
+            self.announced.next = place;
+            self.announced.since = self.now;
+        }
+        if self.now.since(self.announced.since) >= SETTLED_AFTER {
+            self.say_where_it_stands();
+        }
+    }
+
+    fn say_where_it_stands(&mut self) {
+        let place = self.place();
+        if place == self.announced.said {
+            return;
+        }
+        // The first lines are an answer to whoever has typed the command.
+        if !self.announced.is_placed {
+            println_quietly(&place);
+            if let Some(next) = self.next_command() {
+                println_quietly(&next);
+            }
+        } else {
+            log::info!("{place}");
+        }
+        self.announced.is_placed |= self.replica.serves() || self.replica.role() == Role::Backup;
+        self.announced.said = place;
+    }
+
+    /// What this server is, in a sentence.
+    fn place(&self) -> String {
+        let server = match self.replica.identity().server.0 {
+            0 => "this server".to_owned(),
+            server => format!("server {server}"),
+        };
+        let not_ready = self.replica.not_ready();
+        match (self.replica.role(), not_ready) {
+            (Role::Primary, None) => format!("{server} is the primary, {}, and ready", self.company()),
+            (Role::Primary, Some(why)) => {
+                format!("{server} is the primary, and not ready: {}", self.remedy(&why))
+            }
+            (Role::Backup, _) => format!("{server} is a backup{}", self.of_leader()),
+            (Role::Learner, _) => format!("{server} is catching up{}", self.of_leader()),
+            (Role::Waiting, Some(why)) => format!("{server} is {}", self.remedy(&why)),
+            (Role::Waiting, None) => format!("{server} is waiting"),
+        }
+    }
+
+    fn of_leader(&self) -> String {
+        let leader = self.replica.leader();
+        leader.map_or_else(String::new, |it| {
+            format!(" of server {}, the primary at {}", it.server, it.address)
+        })
+    }
+
+    /// With whom a primary is in sync.
+    fn company(&self) -> String {
+        let members = self.replica.view().map_or(&[][..], |view| &view.members);
+        let me = self.replica.identity().server;
+        let others: Vec<String> = members
+            .iter()
+            .filter(|member| member.server != me)
+            .map(|member| member.server.to_string())
+            .collect();
+        match others.len() {
+            0 => "alone".into(),
+            1 => format!("with server {} in sync", others[0]),
+            _ => format!("with servers {} in sync", others.join(" and ")),
+        }
+    }
+
+    /// What somebody who has started this server will want to type.
+    fn next_command(&self) -> Option<String> {
+        let service = self.options.service;
+        let (ip, port) = (service.ip(), service.port());
+        match self.replica.role() {
+            Role::Primary if self.replica.serves() => {
+                Some(format!("next: nc {ip} {port}   or: client --server {service}"))
+            }
+            _ => None,
+        }
+    }
+
+    /// A line for the log.
+    pub(super) fn note(&self, note: &Note) {
+        match note {
+            Note::Leads { view } => log::info!("this server leads {}", named(view)),
+            Note::Follows { view } => {
+                log::info!("server {} leads {}", view.primary, named(view));
+            }
+            Note::Stopped => log::info!("this server does not lead any more"),
+            Note::Dead(Member { server, .. }) => {
+                log::info!("server {server} is dead: its process has ended");
+            }
+            Note::Silent(Member { server, .. }) => log::info!("server {server} is silent"),
+            Note::Resigned => {
+                log::info!("the others went on without this server: it comes back as a new process");
+            }
+            Note::Joined(server) => log::info!("this is server {server} from now on"),
+            Note::Cut { after, last } => log::warn!(
+                "ops {} to {last} were cut off: they were never acknowledged",
+                after.next()
+            ),
+            Note::SnapshotFor(server) => log::info!("server {server} is to get a snapshot"),
+        }
+    }
+}
+
+/// A view as people are shown it.
+fn named(view: &View) -> String {
+    let members: Vec<String> = view.members.iter().map(|m| m.server.to_string()).collect();
+    format!("view {}: servers in sync {}", view.number.round(), members.join(", "))
+}
+
+/// Standard output may be closed; that is no reason to end.
+fn println_quietly(text: &str) {
+    let _ = writeln!(io::stdout(), "{text}");
+}

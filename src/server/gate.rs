@@ -1,0 +1,218 @@
+//! Who is let in, and what is everybody else told?
+//!
+//! Clients are served by the primary alone. While a view changes, what they ask stays where it is:
+//! in a moment this server serves them, or tells them who does. When this server has stopped being
+//! the primary for good, nobody is left hanging: what was asked is answered, and nobody is logged
+//! in any more.
+
+use super::connection::Step;
+use super::{Alarm, Server};
+use crate::limits::WRITES_WAIT_TOLD_AFTER;
+use crate::net::ConnectionId;
+use crate::replica::{NotReady, Role};
+use crate::types::{ErrorCode, ServerId};
+use crate::wire::message::{NoteKind, Refusal, Request};
+
+/// How the clients' gate stands.
+#[derive(Debug, Default)]
+pub(super) struct Gate {
+    /// Clients are let in, or were until the view began to change.
+    open: bool,
+    /// Requests wait for a change of view.
+    holds: bool,
+    /// The primary of which those who wait here were told.
+    told_of: Option<ServerId>,
+}
+
+impl Gate {
+    /// Clients are let in, or were until the view began to change.
+    pub fn is_open(&self) -> bool {
+        self.open
+    }
+}
+
+/// Every server does this for everybody.
+pub(super) fn needs_no_primary(request: &Request<'_>) -> bool {
+    matches!(
+        request,
+        Request::Help | Request::Ping | Request::Status | Request::Quit
+    )
+}
+
+impl Server {
+    /// Looks whether this server has begun or stopped to serve.
+    pub(super) fn look_at_gate(&mut self) {
+        let serves = self.replica.serves();
+        let holds = !serves && self.gate.open && self.replica.holds_back();
+        if holds && !self.gate.holds {
+            let at = self.now + WRITES_WAIT_TOLD_AFTER;
+            self.network.set_timer(at, Alarm::WritesWait);
+        }
+        let held = std::mem::replace(&mut self.gate.holds, holds);
+        if serves && !self.gate.open {
+            self.gate.open = true;
+            self.gate.told_of = None;
+            self.announce_ready();
+        }
+        if !serves && !holds && self.gate.open {
+            self.gate.open = false;
+            self.step_down();
+        }
+        if held && !holds {
+            self.unblock_all();
+        }
+        if !self.gate.open {
+            self.tell_of_primary();
+        }
+    }
+
+    /// What a client gets whose request needs the primary, and this is none, or not yet.
+    pub(super) fn refusal_at_gate(&self) -> Refusal {
+        let service = self.options.service;
+        match self.replica.not_ready() {
+            Some(NotReady::NotPrimary(leader)) => Refusal::new(
+                ErrorCode::NotPrimary,
+                format!(
+                    "{} is the primary; the service is at {service}",
+                    leader.address
+                ),
+            ),
+            Some(NotReady::ViewChange) => Refusal::new(
+                ErrorCode::NotPrimary,
+                format!(
+                    "unknown is the primary: another server is taking over; the service is at \
+                     {service}, try again in a moment"
+                ),
+            ),
+            Some(why) => Refusal::new(ErrorCode::NotReady, self.remedy(&why)),
+            None => ErrorCode::NotReady.into(),
+        }
+    }
+
+    /// Why clients are not let in, and what to do about it.
+    pub(super) fn remedy(&self, why: &NotReady) -> String {
+        let (ip, port) = (self.options.service.ip(), self.options.service.port());
+        let what_to_do = match why {
+            NotReady::Backups(count) => {
+                let times = if *count == 1 {
+                    String::new()
+                } else {
+                    format!(" {count} times")
+                };
+                format!(
+                    ": start `server {ip} {port} 0`{times}, or found the cluster with --backups 0 \
+                     for a single server"
+                )
+            }
+            NotReady::Servers(_) => {
+                "; start it, or, if its disk is lost, start one of the others with --force-primary"
+                    .into()
+            }
+            NotReady::Primary(_) => {
+                format!("; start one with `server {ip} {port} 1`")
+            }
+            NotReady::Damaged => "; start the other servers".into(),
+            _ => String::new(),
+        };
+        format!("{why}{what_to_do}")
+    }
+
+    /// It has taken longer than people are left without a word.
+    pub(super) fn tell_that_writes_wait(&mut self) {
+        if !self.gate.holds {
+            return;
+        }
+        let concerned = |client: &super::connection::ClientConnection| {
+            client.login.is_some() || !client.is_idle()
+        };
+        let ids: Vec<ConnectionId> = self
+            .clients
+            .iter()
+            .filter_map(|(id, client)| concerned(client).then_some(*id))
+            .collect();
+        for id in ids {
+            let sentence = "requests wait while another server takes over";
+            self.write_note(id, NoteKind::WritesWait, sentence);
+        }
+    }
+
+    /// From now on clients are let in: those who came before are told.
+    fn announce_ready(&mut self) {
+        self.print_ready();
+        self.end_waiting("ready");
+    }
+
+    /// Those who wait here for the cluster to be ready will be let in elsewhere.
+    fn tell_of_primary(&mut self) {
+        let Some(leader) = self.replica.leader() else {
+            return;
+        };
+        if self.replica.role() == Role::Primary || self.gate.told_of == Some(leader.server) {
+            return;
+        }
+        self.gate.told_of = Some(leader.server);
+        self.end_waiting(&format!("ready: {} is the primary", leader.address));
+    }
+
+    /// Tells those who wait that it is over. Their waiting does not count as idleness.
+    fn end_waiting(&mut self, sentence: &str) {
+        let now = self.now;
+        let mut waiting: Vec<ConnectionId> = Vec::new();
+        for (id, client) in &mut self.clients {
+            if let Some(since) = client.waits_since.take() {
+                client.logged_out_since = client.logged_out_since + now.since(since);
+                waiting.push(*id);
+            }
+        }
+        for id in waiting {
+            self.write_note(id, NoteKind::Ready, sentence);
+            self.watch(id);
+        }
+    }
+
+    /// This server is not the primary any more.
+    fn step_down(&mut self) {
+        let sentence = match self.replica.leader() {
+            Some(leader) => format!("{} is the primary now; log in there", leader.address),
+            None => "this server is not the primary any more; log in again elsewhere".into(),
+        };
+        let ids: Vec<ConnectionId> = self.clients.keys().copied().collect();
+        for id in ids {
+            self.give_up_requests(id);
+            if self.clients.get(&id).is_some_and(|c| c.login.is_some()) {
+                self.write_note(id, NoteKind::SteppedDown, &sentence);
+                self.leave(id);
+            }
+        }
+    }
+
+    /// Answers everything that a connection has asked: what has reached the log may be done or
+    /// not, everything else was not.
+    fn give_up_requests(&mut self, id: ConnectionId) {
+        let not_done = self.refusal_at_gate();
+        let Some(client) = self.clients.get_mut(&id) else {
+            return;
+        };
+        let unknown = || Some(ErrorCode::UnknownOutcome.into());
+        for request in &mut client.in_flight {
+            request.refusal = request.refusal.take().or_else(unknown);
+        }
+        let is_in_log = matches!(client.step.as_deref(), Some(Step::Commit(_)));
+        let is_answered = matches!(client.step.as_deref(), Some(Step::SendUnread));
+        self.answer_refused(id);
+        if is_answered {
+            self.end_task(id);
+        } else if is_in_log {
+            self.refuse_task(id, ErrorCode::UnknownOutcome.into());
+        } else {
+            self.refuse_task(id, not_done);
+        }
+    }
+
+    /// Goes on with every connection whose requests waited.
+    pub(super) fn unblock_all(&mut self) {
+        for id in self.clients.keys().copied().collect::<Vec<_>>() {
+            self.unblock(id);
+        }
+    }
+}
