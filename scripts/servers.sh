@@ -18,7 +18,7 @@ build_programs() {
 }
 
 # How long a server that was started may take to find its place, in seconds.
-start_seconds_max=30
+start_seconds_max=${LASTWORD_START_SECONDS:-30}
 
 log_of() {
     printf '%s/run/server-%s.log\n' "$data" "$1"
