@@ -90,6 +90,9 @@ pub const LINGER_TIME_MAX: Duration = Duration::from_secs(2);
 pub const LINGER_BYTES_MAX: usize = 1024 * 1024;
 /// Bytes read from one connection before the next has its turn.
 pub const READ_BUDGET_BYTES: usize = 64 * 1024;
+/// Bytes read from one link to another server before the next has its turn. A backup syncs once a
+/// turn, so this is how much one sync is for at most.
+pub const LINK_READ_BUDGET_BYTES: usize = 1024 * 1024;
 /// Bytes read from all connections in one turn: the others come first in the next one.
 pub const TURN_READ_BUDGET_BYTES: usize = 1024 * 1024;
 /// Bytes of one connection that were read and not consumed: beyond, nothing more is read from it.
@@ -214,6 +217,10 @@ pub const CHECKPOINT_BYTES: u64 = 64 * 1024 * 1024;
 pub const STORE_LAG_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Queries waiting for the store's worker: beyond, `busy`.
 pub const STORE_QUERIES_MAX: usize = 65_536;
+/// Bytes of the disk that a snapshot in the making leaves free: it is given up before it takes
+/// them, because the journal and the store end the server when the disk is full. Each may need so
+/// much at once.
+pub const SNAPSHOT_BYTES_LEFT_FREE: u64 = SEGMENT_BYTES + CHECKPOINT_BYTES;
 
 // --- the loop ---
 

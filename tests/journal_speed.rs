@@ -2,12 +2,12 @@
 //! `cargo test --release --test journal_speed -- --ignored --nocapture`.
 
 use std::ops::ControlFlow;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
-use lastword::journal::Journal;
 use lastword::journal::storage::{DiskStorage, Storage};
-use lastword::limits::SEGMENT_BYTES;
+use lastword::journal::{Cursor, Journal};
+use lastword::limits::{PREPARE_BYTES_MAX, SEGMENT_BYTES};
 use lastword::types::{ClusterId, OpNumber};
 
 #[test]
@@ -56,4 +56,46 @@ fn figures() {
     };
     journal.read(OpNumber::ZERO, &mut visit).unwrap();
     println!("reading {bytes} bytes of them: {:?}", begin.elapsed());
+    let megabytes = bytes as f64 / 1e6;
+    let mut slowest = Duration::ZERO;
+    let (mut calls, mut shown) = (0, 0);
+    let mut cursor = Cursor::after(OpNumber::ZERO);
+    let all = Instant::now();
+    while cursor.next_op() <= journal.synced() {
+        let begin = Instant::now();
+        let mut visit = |_, body: &[u8]| shown += body.len();
+        journal
+            .read_next(&mut cursor, PREPARE_BYTES_MAX, &mut visit)
+            .unwrap();
+        slowest = slowest.max(begin.elapsed());
+        calls += 1;
+    }
+    assert_eq!(shown, bytes);
+    println!(
+        "reading them in {calls} pieces: {:.0} MB/s, the slowest took {slowest:?}",
+        megabytes / all.elapsed().as_secs_f64(),
+    );
+    for before_the_end in [1000, 1] {
+        let after = OpNumber(journal.synced().0 - before_the_end);
+        let mut cursor = Cursor::after(after);
+        let begin = Instant::now();
+        journal.read_next(&mut cursor, 1, &mut |_, _| {}).unwrap();
+        let found = begin.elapsed();
+        let begin = Instant::now();
+        journal
+            .read_next(&mut cursor, PREPARE_BYTES_MAX, &mut |_, _| {})
+            .unwrap();
+        println!(
+            "finding op {}: {found:?}, then reading what comes after it: {:?}",
+            after.next(),
+            begin.elapsed()
+        );
+    }
+    let mut journal = journal;
+    for back in [1, 100_000] {
+        let after = OpNumber(journal.head().0 - back);
+        let begin = Instant::now();
+        journal.truncate(after).unwrap();
+        println!("cutting off {back} ops: {:?}", begin.elapsed());
+    }
 }

@@ -16,6 +16,10 @@
 //!                                             the next sync writes here   the file ends   SEGMENT_BYTES
 //! ```
 //!
+//! Beside the segments there may stand files of ops that were [cut off](Journal::truncate) the log
+//! (`cut.rs` says what is in them), and for as long as that takes, the intent to do so
+//! (`truncate.rs` says in which steps it goes).
+//!
 //! # A sync
 //!
 //! All appended records go to the end of the last segment in one write, and one fdatasync makes

@@ -31,7 +31,8 @@ pub(super) struct Accepting {
 impl<T> EventLoop<T> {
     /// The connection has turned out to be another server's link, and no client. From now on no cap
     /// concerns it, and its place is free for a client; it makes no difference whether it came in
-    /// within the caps or beyond one. Its bounds stay as they are, see [`Connection::bound`].
+    /// within the caps or beyond one. A turn reads more from it; but its bounds stay as they are,
+    /// see [`Connection::bound`].
     pub fn mark_as_link(&mut self, id: ConnectionId) {
         if let Some(connection) = self.registry.connection(id.key()) {
             let place = std::mem::replace(&mut connection.place, Place::Apart);
@@ -117,8 +118,9 @@ impl<T> EventLoop<T> {
         Ok(())
     }
 
-    /// Cuts the one that has been beyond the caps for longest, and says whether there was one. Those
-    /// who only hold their places are cut thus, and a server, which says at once what it is, is not.
+    /// Cuts the one that has been beyond the caps for longest, and says whether there was one.
+    /// Those who only hold their places are cut thus, and a server, which says at once what it is,
+    /// is not.
     fn make_room(&mut self, events: &mut Vec<Event<T>>) -> bool {
         while let Some(id) = self.beyond.pop_front() {
             if self.is_beyond(id) {

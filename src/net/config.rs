@@ -20,6 +20,8 @@ pub struct LoopConfig {
     pub accept_pause: Duration,
     /// [`limits::READ_BUDGET_BYTES`]
     pub read_budget_bytes: usize,
+    /// [`limits::LINK_READ_BUDGET_BYTES`]
+    pub link_read_budget_bytes: usize,
     /// [`limits::TURN_READ_BUDGET_BYTES`]
     pub turn_read_budget_bytes: usize,
     /// [`limits::INPUT_BYTES_MAX`]
@@ -46,6 +48,7 @@ impl Default for LoopConfig {
             accept_budget: limits::ACCEPT_BUDGET,
             accept_pause: limits::ACCEPT_PAUSE,
             read_budget_bytes: limits::READ_BUDGET_BYTES,
+            link_read_budget_bytes: limits::LINK_READ_BUDGET_BYTES,
             turn_read_budget_bytes: limits::TURN_READ_BUDGET_BYTES,
             input_bytes_max: limits::INPUT_BYTES_MAX,
             send_queue_bytes_max: limits::SEND_QUEUE_BYTES_MAX,

@@ -7,10 +7,10 @@
 //! before connect has returned.
 //!
 //! Not every refusal comes from the machine that was asked. A firewall or a router on the way that
-//! says by ICMP that the port is unreachable (which is how many of them reject) looks like a reset, but
-//! for what it leaves in the socket's queue of errors. It may stand before a server that is alive.
-//! (Older kernels leave nothing there, and a firewall can send resets as well: for networks where that
-//! may happen there is `--trust-refused no`.)
+//! says by ICMP that the port is unreachable (which is how many of them reject) looks like a reset,
+//! but for what it leaves in the socket's queue of errors. It may stand before a server that is
+//! alive. (Older kernels leave nothing there, and a firewall can send resets as well: for networks
+//! where that may happen there is `--trust-refused no`.)
 //!
 //! A connection to an address where nobody listens may reach itself: the kernel gives it that very
 //! port as its own, and the two ends of one socket greet each other. That is a refusal, too.
@@ -58,8 +58,8 @@ impl<T> EventLoop<T> {
     ///
     /// # Errors
     ///
-    /// When the system has no descriptor, or no memory, for one more socket. Nobody was asked
-    /// anything then.
+    /// When the system has no descriptor, or no memory, for one more socket, which says nothing
+    /// about anybody else. Whatever the attempt itself meets with is an event.
     pub fn connect(&mut self, address: SocketAddr, timeout: Duration) -> io::Result<ConnectionId> {
         let socket = Socket::new(
             Domain::for_address(address),

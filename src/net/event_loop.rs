@@ -75,7 +75,7 @@ pub struct EventLoop<T> {
     pub(super) failed_at_once: Vec<FailedAtOnce>,
     /// Every deadline, the caller's included.
     pub(super) timers: Timers<Alarm<T>>,
-    /// Where bytes are read to, before it is known how many there are: as long as the read budget.
+    /// Where bytes are read to, before it is known how many there are: as long as the longest read.
     pub(super) scratch: Vec<u8>,
     /// How other threads end a wait.
     waker: Waker,
@@ -91,6 +91,7 @@ impl<T> EventLoop<T> {
     /// When the system has no descriptors left for the poll and the waker.
     pub fn new(config: LoopConfig) -> io::Result<Self> {
         assert!(config.read_budget_bytes > 0 && config.turn_read_budget_bytes > 0);
+        assert!(config.link_read_budget_bytes > 0);
         assert!(config.accept_budget > 0 && config.events_per_poll > 0);
         assert!(config.input_bytes_max > 0);
         let poll = Poll::new()?;
@@ -113,7 +114,7 @@ impl<T> EventLoop<T> {
             pending: Vec::new(),
             failed_at_once: Vec::new(),
             timers: Timers::default(),
-            scratch: vec![0; config.read_budget_bytes],
+            scratch: vec![0; config.read_budget_bytes.max(config.link_read_budget_bytes)],
             waker,
             signals: None,
             config,

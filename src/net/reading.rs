@@ -1,6 +1,7 @@
 //! What came in?
 //!
-//! A connection that has its turn gets one read of at most the budget. Whether that has emptied the
+//! A connection that has its turn gets one read of at most its budget, which is larger for another
+//! server's link. Whether that has emptied the
 //! socket is known without asking again: a read that was given less than it had room for has taken
 //! everything, and whatever comes later raises a new event. Only an end or an error that the kernel
 //! has announced already raises none, so then reading goes on, a turn each, until it shows. (The
@@ -9,6 +10,7 @@
 //! sends more, and nobody else does.
 
 use super::connection::{CloseReason, Connection, State};
+use super::crowd::Place;
 use super::event::Event;
 use super::event_loop::EventLoop;
 use super::registry::{ConnectionId, Key};
@@ -78,7 +80,11 @@ impl<T> EventLoop<T> {
         connection.listed = false;
         let mut has_news = std::mem::take(&mut connection.announce);
         let taken = if connection.readable && connection.may_read() {
-            read(connection, &mut self.scratch)
+            let budget_bytes = match connection.place {
+                Place::Apart => self.config.link_read_budget_bytes,
+                Place::Within | Place::Beyond(_) => self.config.read_budget_bytes,
+            };
+            read(connection, &mut self.scratch[..budget_bytes])
         } else {
             Taken::Nothing
         };

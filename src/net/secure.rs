@@ -17,14 +17,15 @@
 //! - The hellos are the handshake's prologue: if anybody has changed a byte of them, it fails.
 //! - The first message shows that its sender had the key once, and may have been sent again by a
 //!   stranger who only listened. So the acceptor's side is [`Unproven`], which can say nothing and
-//!   hear nothing, until a frame is opened that was sealed with the keys of this very handshake. The
-//!   dialer sends an empty one at once, so that nobody waits for somebody who has nothing to say.
+//!   hear nothing, until a frame is opened that was sealed with the keys of this very handshake.
+//!   The dialer sends an empty one at once, so that nobody waits for somebody who has nothing to
+//!   say.
 //! - Keys come from fresh random bits on both sides: whoever learns the cluster key later still
 //!   cannot read what was sent before.
 //! - Inside is a stream of the frames of [`frame`](crate::wire::frame), divided into parts of at
 //!   most [`PART_BYTES_MAX`] bytes without regard to where a frame ends. The parts are counted, and
-//!   the count is sealed with them: one that is missing, doubled, out of its place or changed cannot
-//!   be opened, and ends the link.
+//!   the count is sealed with them: one that is missing, doubled, out of its place or changed
+//!   cannot be opened, and ends the link.
 //!
 //! What it does not do: the end of a connection is not sealed, as TCP's end never is; and that a
 //! server has not reached itself, through a stranger who hands on every byte, is to be seen from
@@ -61,7 +62,11 @@ pub enum LinkError {
     #[error("the cluster keys differ (--cluster-key)")]
     KeysDiffer,
     /// Something else came than what comes now: the other side may have no key at all.
-    #[error("a frame of kind {got:#06x} came where {expected} belongs: has the other server a --cluster-key?", got = .got.0)]
+    #[error(
+        "a frame of kind {got:#06x} came where {expected} belongs: has the other server a \
+         --cluster-key?",
+        got = .got.0
+    )]
     OutOfPlace {
         /// What came.
         got: Kind,
@@ -148,8 +153,8 @@ impl Secure {
         }
     }
 
-    /// Opens a sealed frame, and appends what is in it to `plain`, where the part of a frame may stand
-    /// that came before. `plain` is as it was after an error, and nothing is opened any more.
+    /// Opens a sealed frame, and appends what is in it to `plain`, where the part of a frame may
+    /// stand that came before. `plain` is as it was after an error, and nothing is opened any more.
     pub fn open(&mut self, frame: &Frame<'_>, plain: &mut Vec<u8>) -> Result<(), LinkError> {
         if self.broken {
             return Err(LinkError::Forged);

@@ -213,9 +213,10 @@ impl Replica {
     /// `cold_propose`: if nobody leads, nobody can, and everybody who counts is here.
     pub(super) fn cold_propose_or_wait(&mut self, now: Time) {
         if self.candidacy.is_some() || !self.could_cold_start() {
+            self.cold_at = None;
             return;
         }
-        if self.cold_at.is_some_and(|at| now < at) {
+        if *self.cold_at.get_or_insert(now) > now {
             return;
         }
         let pause = self.random.between(LOOK_AGAIN_MS.0, LOOK_AGAIN_MS.1);
@@ -268,10 +269,12 @@ impl Replica {
         absent
     }
 
-    /// There is a link to it, and it has said how it is.
+    /// There is a link to it, and it has said what it has. (One whose disk is lost has nothing.)
     fn is_present(&self, server: ServerId) -> bool {
         let peer = self.peers.get(&server);
-        peer.is_some_and(|peer| peer.link.is_some() && peer.report.is_some())
+        peer.is_some_and(|peer| {
+            peer.link.is_some() && peer.report.is_some_and(|r| r.newest != ViewNumber(0))
+        })
     }
 
     /// This server is a member of the newest view that anybody present has, and no other member of
@@ -329,6 +332,9 @@ impl Replica {
     /// A member that can never decide anything again gives up its place: when all members of its
     /// views are here, but some as later processes; or when others went on without it.
     pub(super) fn resign_if_lost(&mut self, now: Time) {
+        if self.is_overtaken() {
+            return self.resign(now);
+        }
         if !self.is_intact() || self.leading != Leading::No || self.leaving {
             return;
         }
@@ -365,6 +371,23 @@ impl Replica {
         }
     }
 
+    /// An old copy of the data directory was put back, and others have seen later processes of
+    /// this server: none of it is admitted before its counter is above theirs. It has caught up,
+    /// so that nothing of what the copy lacked is missing any more.
+    fn is_overtaken(&self) -> bool {
+        let me = self.identity;
+        let has_all = self.following.as_ref().is_some_and(|following| {
+            following.in_force
+                && following.matched != OpNumber::ZERO
+                && following.told <= self.log.commit()
+        });
+        has_all
+            && !self.is_intact()
+            && self
+                .record(me.server)
+                .is_some_and(|record| record.incarnation >= me.incarnation.counter)
+    }
+
     /// `resign`: as if this process had been restarted.
     pub(super) fn resign(&mut self, now: Time) {
         self.stop_leading(now);
@@ -373,8 +396,11 @@ impl Replica {
         self.cold_at = Some(now);
         self.following = None;
         self.promised_here = None;
+        let seen = self
+            .record(self.identity.server)
+            .map_or(0, |r| r.incarnation);
         self.identity.incarnation = Incarnation {
-            counter: self.identity.incarnation.counter + 1,
+            counter: self.identity.incarnation.counter.max(seen) + 1,
             random: self.random.next(),
         };
         // What this process knew of others' ends was known by a process that is gone.

@@ -233,12 +233,6 @@ pub enum Unwanted {
          start with 0; if it has just been restarted, this passes in a second"
     )]
     Twice,
-    /// The process is older than what was seen of it.
-    #[error(
-        "its data folder is older than what this server once had (an old copy was put back): move \
-         it away and start with 0, and everything comes back from the others"
-    )]
-    OldCopy,
     /// There is a better link to it.
     #[error("there is another link")]
     Redundant,

@@ -270,9 +270,6 @@ impl Replica {
         if peer.server == me.server {
             return Err(Some(Unwanted::Twice));
         }
-        if self.is_old_copy(peer.member()) {
-            return Err(Some(Unwanted::OldCopy));
-        }
         if let Some(known) = self.peers.get(&peer.server)
             && known.link.is_some()
             && known.incarnation.is_some_and(|i| i != peer.incarnation)
@@ -283,20 +280,6 @@ impl Replica {
             return Err(Some(Unwanted::Twice));
         }
         Ok(Accepted::Welcome)
-    }
-
-    /// A later process of the same server was seen, or another one with the same number.
-    fn is_old_copy(&self, peer: Member) -> bool {
-        let older = |seen: Incarnation| {
-            seen.counter > peer.incarnation.counter
-                || seen.counter == peer.incarnation.counter && seen != peer.incarnation
-        };
-        let linked = self.peers.get(&peer.server).and_then(|p| p.incarnation);
-        let in_views = self.log.standing().filter_map(|v| v.member(peer.server));
-        let admitted = self.record(peer.server).map_or(0, |r| r.incarnation);
-        linked.is_some_and(older)
-            || in_views.map(|m| m.incarnation).any(older)
-            || admitted > peer.incarnation.counter
     }
 
     /// A link has ended.
@@ -424,59 +407,51 @@ impl Replica {
 
     /// Dials everybody whose time has come.
     pub(super) fn dial_those_due(&mut self, now: Time) {
-        let my_address = self.identity.address;
-        let knows_leader = self.leader_id().is_some();
-        for peer in self.peers.values_mut() {
-            if let Some(address) = peer.address
-                && peer.link.is_none()
-                && !peer.dial.under_way
-                && peer.dial.at <= now
-                && address != my_address
-            {
-                peer.dial.under_way = true;
-                self.outputs.push_back(Output::Dial(address));
+        let due: Vec<SocketAddr> = self
+            .to_dial()
+            .filter(|(_, at)| *at <= now)
+            .map(|(address, _)| address)
+            .collect();
+        for address in due {
+            for peer in self.peers.values_mut() {
+                peer.dial.under_way |= peer.address == Some(address) && peer.link.is_none();
             }
-        }
-        for contact in &mut self.contacts {
-            let is_known = self
-                .peers
-                .values()
-                .any(|peer| peer.address == Some(contact.address));
-            if !knows_leader
-                && !is_known
-                && !contact.dial.under_way
-                && contact.dial.at <= now
-                && contact.address != my_address
-            {
-                contact.dial.under_way = true;
-                self.outputs.push_back(Output::Dial(contact.address));
+            for contact in &mut self.contacts {
+                contact.dial.under_way |= contact.address == address;
             }
+            self.outputs.push_back(Output::Dial(address));
         }
     }
 
     /// When the next dial is due.
     pub(super) fn next_dial(&self) -> Option<Time> {
-        let peers = self
-            .peers
-            .values()
-            .filter(|peer| peer.link.is_none() && peer.address.is_some())
-            .filter(|peer| peer.address != Some(self.identity.address))
-            .map(|peer| peer.dial);
-        let contacts = self.contacts.iter().map(|contact| contact.dial);
-        let contacts = contacts.filter(|_| self.leader_id().is_none());
-        let due = peers.chain(contacts).filter(|dial| !dial.under_way);
-        due.map(|dial| dial.at).min()
+        self.to_dial().map(|(_, at)| at).min()
     }
 
-    /// A server without an id wants one: the primary gives it.
+    /// Who is to be dialed, and when: every server without a link, and, as long as nobody is known
+    /// to lead, the addresses where somebody may be found.
+    fn to_dial(&self) -> impl Iterator<Item = (SocketAddr, Time)> {
+        let peers = self.peers.values().filter(|peer| peer.link.is_none());
+        let peers = peers.filter_map(|peer| Some((peer.address?, peer.dial)));
+        let knows_leader = self.leader_id().is_some();
+        let is_known = |address| self.peers.values().any(|p| p.address == Some(address));
+        let contacts = self
+            .contacts
+            .iter()
+            .filter(move |contact| !knows_leader && !is_known(contact.address))
+            .map(|contact| (contact.address, contact.dial));
+        peers
+            .chain(contacts)
+            .filter(|(address, dial)| !dial.under_way && *address != self.identity.address)
+            .map(|(address, dial)| (address, dial.at))
+    }
+
+    /// A server without an id wants one: the primary gives it. It has looked for the primary at
+    /// several addresses at once, and may come by as many links: it gets one id.
     fn joiner_up(&mut self, link: LinkId, peer: Identity) {
-        self.joiners.insert(
-            link,
-            Joiner {
-                address: peer.address,
-                given: None,
-            },
-        );
+        let address = peer.address;
+        let given = None;
+        self.joiners.insert(link, Joiner { address, given });
         if let Some(lead) = self.lead_message() {
             self.send_by(link, PeerMessage::Lead(lead));
         }
@@ -495,16 +470,27 @@ impl Replica {
             .map(|(link, _)| *link)
             .collect();
         for link in waiting {
-            let Some(server) = self.next_server_id() else {
+            let Some(address) = self.joiners.get(&link).map(|joiner| joiner.address) else {
+                continue;
+            };
+            let given = self.given_to(address);
+            let Some(server) = given.or_else(|| self.next_server_id()) else {
                 self.close(link, Some(Unwanted::TooMany));
                 continue;
             };
             if let Some(joiner) = self.joiners.get_mut(&link) {
                 joiner.given = Some(server);
-                let address = joiner.address;
+            }
+            if given.is_none() {
                 self.append_cluster_op(ClusterOp::Join { server, address });
             }
         }
+    }
+
+    /// The id that the server at this address was given by another of its links.
+    fn given_to(&self, address: SocketAddr) -> Option<ServerId> {
+        let mut same = self.joiners.values().filter(|it| it.address == address);
+        same.find_map(|joiner| joiner.given)
     }
 
     /// An id that no server ever had, unless there are too many servers. (Whoever is forgotten

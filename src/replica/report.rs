@@ -168,15 +168,13 @@ impl Replica {
             && (self.stopped_since.is_some() || matches!(self.leading, Leading::Pending(_)))
     }
 
-    /// The service's address is this server's to bind: it leads the newest view that it knows. It
-    /// stays so while it has only promised something.
+    /// The service's address is this server's to bind: it leads the newest view that is in force.
+    /// It stays so while it has only promised something, or admits somebody.
     pub fn owns_service(&self) -> bool {
         let is_mine = |view: &View| view.primary == self.identity.server;
         self.is_intact()
-            && self
-                .log
-                .newest()
-                .is_some_and(|(op, view)| is_mine(view) && op <= self.log.commit())
+            && self.log.in_force() > OpNumber::ZERO
+            && self.log.standing().all(is_mine)
     }
 
     /// Who leads, if it is known; this server, if it leads.

@@ -55,7 +55,10 @@ pub(super) struct Candidacy {
 impl Candidacy {
     /// When time alone changes something about it.
     pub fn next_step(&self) -> Time {
-        self.ask_at.min(self.until)
+        match self.durable {
+            true => self.ask_at.min(self.until),
+            false => self.until,
+        }
     }
 
     pub fn number(&self) -> ViewNumber {
@@ -100,6 +103,11 @@ impl Replica {
             return false;
         };
         if !self.is_intact() || self.leaving && !self.leads_alone() {
+            return false;
+        }
+        // What it has just decided is not on its disk yet: the view that it replaces, and those whom
+        // it leaves out, are no reason to stand again.
+        if matches!(self.leading, Leading::Pending(op) if op > self.log.persisted()) {
             return false;
         }
         let someone_lost = view.members.iter().any(|m| self.is_lost(*m, now));
@@ -648,6 +656,8 @@ impl Replica {
         };
         let view = view.clone();
         self.view_since = now;
+        // A member has everything, whatever it began with.
+        self.damaged &= !view.contains(self.me());
         self.highest_seen = self.highest_seen.max(view.number);
         self.vote.bindings.retain(|b| b.number > view.number);
         if self.vote.bindings.is_empty() {

@@ -4,7 +4,6 @@
 //! empty slot: it becomes a server with data when the replica first says so.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 
 use super::{Fatal, generation};
 use crate::journal::storage::{DiskStorage, Slot};
@@ -74,11 +73,6 @@ impl Disk {
     /// The address of its own that this server keeps.
     pub fn member_address(&self) -> SocketAddr {
         self.member_address
-    }
-
-    /// Where the store of the current generation is.
-    pub fn store(&self) -> PathBuf {
-        generation::store(self.slot.directory(), self.generation())
     }
 
     /// Which journal and store count.

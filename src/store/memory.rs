@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
-use super::{Batch, Found, Query, Range, Scope, Store, StoreError, StoredMessage};
+use super::{Batch, Found, Query, Range, Scope, SnapshotMaker, Store, StoreError, StoredMessage};
 use crate::chat::change::{AccountImage, Change, Creation, Image, Message, SessionImage};
 use crate::limits::PAGE_TEXT_BYTES_MAX;
 use crate::types::{
@@ -12,7 +12,7 @@ use crate::types::{
 };
 
 /// A [`Store`] in memory.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct MemoryStore {
     /// After the last `apply`.
     now: State,
@@ -47,6 +47,26 @@ impl MemoryStore {
         for batch in &self.since {
             self.now.apply(batch);
         }
+    }
+
+    /// What a snapshot gives to another server: everything up to the last commit, all of it synced
+    /// there.
+    pub fn snapshot(&self) -> Self {
+        let mut state = self.synced.clone();
+        for batch in &self.since[..self.committed()] {
+            state.apply(batch);
+        }
+        Self {
+            now: state.clone(),
+            synced: state,
+            since: Vec::new(),
+            commits: Vec::new(),
+        }
+    }
+
+    /// How many messages it holds.
+    pub(super) fn messages(&self) -> usize {
+        self.now.messages.len()
     }
 
     fn committed(&self) -> usize {
@@ -96,6 +116,10 @@ impl Store for MemoryStore {
 
     fn query(&mut self, query: &Query) -> Result<Found, StoreError> {
         Ok(self.now.answer(query))
+    }
+
+    fn snapshot_maker(&self) -> Option<SnapshotMaker> {
+        None
     }
 }
 

@@ -9,13 +9,18 @@ mod memory;
 mod pending;
 mod problem;
 mod schema;
+mod snapshot;
 mod sqlite;
 mod worker;
 mod writing;
 
 pub use memory::MemoryStore;
+pub use snapshot::{
+    CheckedSnapshot, MadeSnapshot, MakeSnapshotError, MemorySnapshots, SnapshotCheck,
+    SnapshotMaker, SnapshotReader, SnapshotWriter, TakeSnapshotError, remove_snapshot,
+};
 pub use sqlite::SqliteStore;
-pub use worker::{QueueFull, StoreAnswer, StoreWorker};
+pub use worker::{QueueFull, SnapshotRunning, StoreAnswer, StoreWorker};
 
 use crate::chat::change::{Change, Image};
 use crate::types::{AccountId, ConversationId, OpNumber, Timestamp};
@@ -45,6 +50,11 @@ pub trait Store: Send {
 
     /// Looks something up, in the state after the last `apply`.
     fn query(&mut self, query: &Query) -> Result<Found, StoreError>;
+
+    /// What makes a snapshot of what is committed when it begins to, or of a later commit, on
+    /// another thread while this goes on. It has to end before this is dropped. A store without a
+    /// file has none.
+    fn snapshot_maker(&self) -> Option<SnapshotMaker>;
 }
 
 /// The changes of some consecutive ops.

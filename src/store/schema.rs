@@ -14,6 +14,8 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::StoreError;
 use super::problem::Problem;
+use super::snapshot::applied_in;
+use crate::types::OpNumber;
 
 /// `LWst`, at byte 68 of the file: how a database of ours is known.
 const APPLICATION_ID: i32 = 0x4c57_7374;
@@ -24,7 +26,7 @@ const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 /// The part of the file that says whose it is.
 const HEADER_BYTES: usize = 100;
 /// Only the owner reads what people say to each other.
-const MODE: u32 = 0o600;
+pub(super) const MODE: u32 = 0o600;
 /// How long a write waits for somebody who looks into the live database with a tool that locks it.
 pub(super) const BUSY_TIME_MAX: Duration = Duration::from_secs(5);
 /// More than there are statements in this module, so that each is compiled once.
@@ -106,6 +108,10 @@ const TABLES: &str = "
 /// Whether there is a database at `path`; one that is not ours, or newer, is an error. Changes
 /// nothing.
 pub(super) fn examine(path: &Path) -> Result<bool, StoreError> {
+    let accepted = accepted_path(path);
+    if accepted.try_exists().map_err(file_error(&accepted))? {
+        return check_header(&accepted).map(|()| true);
+    }
     match fs::metadata(path) {
         Ok(_) => check_header(path).map(|()| true),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
@@ -118,8 +124,26 @@ pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
     if !examine(path)? {
         create(path)?;
     }
+    put_in_place(path)?;
     restrict(path)?;
     connect(path).map_err(|problem| problem.at(path))
+}
+
+/// A snapshot that is to replace the database at `path`.
+pub(super) fn accepted_path(path: &Path) -> PathBuf {
+    beside(path, ".accepted")
+}
+
+/// The last op of such a snapshot, if there is one. Changes nothing.
+pub(super) fn accepted(path: &Path) -> Result<Option<OpNumber>, StoreError> {
+    let accepted = accepted_path(path);
+    if !accepted.try_exists().map_err(file_error(&accepted))? {
+        return Ok(None);
+    }
+    check_header(&accepted)?;
+    applied_in(&accepted)
+        .map(Some)
+        .map_err(|problem| problem.at(&accepted))
 }
 
 /// The write-ahead log that belongs to the database at `path`.
@@ -176,10 +200,41 @@ fn create(path: &Path) -> Result<(), StoreError> {
     fill(&draft).map_err(|problem| problem.at(&draft))?;
     file.sync_all().map_err(file_error(&draft))?;
     fs::rename(&draft, path).map_err(file_error(path))?;
-    let folder = match path.parent() {
+    sync_folder_of(path)
+}
+
+/// Lets a snapshot that was accepted take the place of the database at `path`, if there is one.
+/// The log of the old database goes first, or SQLite would move it into the new one; as long as the
+/// snapshot has its own name, all of this is done again after a crash.
+fn put_in_place(path: &Path) -> Result<(), StoreError> {
+    let accepted = accepted_path(path);
+    if !accepted.try_exists().map_err(file_error(&accepted))? {
+        return Ok(());
+    }
+    for old in [wal_path(path), beside(path, "-shm")] {
+        match fs::remove_file(&old) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(file_error(&old)(error));
+            }
+            _ => {}
+        }
+    }
+    sync_folder_of(path)?;
+    fs::rename(&accepted, path).map_err(file_error(path))?;
+    sync_folder_of(path)
+}
+
+/// Where a file is.
+pub(super) fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
-    };
+    }
+}
+
+/// Makes names that were given or removed beside `path` survive a power cut.
+pub(super) fn sync_folder_of(path: &Path) -> Result<(), StoreError> {
+    let folder = folder_of(path);
     File::open(folder)
         .and_then(|folder| folder.sync_all())
         .map_err(file_error(folder))
@@ -211,7 +266,7 @@ fn fill(draft: &Path) -> Result<(), Problem> {
 }
 
 /// Reads whose file it is, without touching it.
-fn check_header(path: &Path) -> Result<(), StoreError> {
+pub(super) fn check_header(path: &Path) -> Result<(), StoreError> {
     let mut header = Vec::with_capacity(HEADER_BYTES);
     File::open(path)
         .and_then(|file| file.take(HEADER_BYTES as u64).read_to_end(&mut header))
@@ -249,13 +304,13 @@ fn restrict(path: &Path) -> Result<(), StoreError> {
 }
 
 /// The path with `suffix` behind it.
-fn beside(path: &Path, suffix: &str) -> PathBuf {
+pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     PathBuf::from(name)
 }
 
-fn file_error(path: &Path) -> impl FnOnce(io::Error) -> StoreError {
+pub(super) fn file_error(path: &Path) -> impl FnOnce(io::Error) -> StoreError {
     let path = path.display().to_string();
     move |source| StoreError::File { path, source }
 }

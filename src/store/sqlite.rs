@@ -13,8 +13,12 @@ use rusqlite::Connection;
 
 use super::pending::Pending;
 use super::problem::Problem;
-use super::{Batch, Found, Query, Store, StoreError, garbage, history, loading, schema, writing};
+use super::{
+    Batch, Found, Query, SnapshotMaker, Store, StoreError, garbage, history, loading, schema,
+    writing,
+};
 use crate::chat::change::Image;
+use crate::limits::SNAPSHOT_BYTES_LEFT_FREE;
 use crate::types::{OpNumber, Timestamp};
 
 /// A [`Store`] in a file.
@@ -35,8 +39,9 @@ pub struct SqliteStore {
 }
 
 impl SqliteStore {
-    /// Opens the store at `path`, and makes an empty one if there is no such file. Its files can
-    /// be read by their owner alone.
+    /// Opens the store at `path`, and makes an empty one if there is no such file. If a snapshot
+    /// was accepted for it, that takes its place first. Its files can be read by their owner
+    /// alone.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
         let path = path.as_ref();
         let connection = schema::open(path)?;
@@ -55,6 +60,17 @@ impl SqliteStore {
     /// `path`. Changes nothing, and is content if there is nothing.
     pub fn examine(path: impl AsRef<Path>) -> Result<(), StoreError> {
         schema::examine(path.as_ref()).map(|_| ())
+    }
+
+    /// The last op of a snapshot that was accepted for `path` and has not taken its place yet: the
+    /// next [`Self::open`] finds everything up to it, so a journal has to be there that begins
+    /// behind it. Changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// There is one, and it cannot be read.
+    pub fn accepted(path: impl AsRef<Path>) -> Result<Option<OpNumber>, StoreError> {
+        schema::accepted(path.as_ref())
     }
 
     fn in_transaction(&self) -> bool {
@@ -156,5 +172,13 @@ impl Store for SqliteStore {
 
     fn query(&mut self, query: &Query) -> Result<Found, StoreError> {
         history::answer(&self.connection, query).map_err(|problem| problem.at(&self.path))
+    }
+
+    fn snapshot_maker(&self) -> Option<SnapshotMaker> {
+        let database = self.path.clone();
+        Some(SnapshotMaker::of_database(
+            database,
+            SNAPSHOT_BYTES_LEFT_FREE,
+        ))
     }
 }

@@ -6,17 +6,19 @@
 //! queue can grow without end: batches are counted in bytes, by which the loop takes fewer
 //! requests, and queries are counted and refused.
 
+mod making;
+mod work;
+
 use std::collections::VecDeque;
 use std::io;
+use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
 
-use super::{Batch, Found, Query, Store, StoreError};
-use crate::limits::{
-    CHECKPOINT_BYTES, STORE_LAG_BYTES_MAX, STORE_QUERIES_MAX, TRANSACTION_AGE_MAX,
-    TRANSACTION_OPS_MAX,
-};
+use work::Work;
+
+use super::{Batch, Found, MadeSnapshot, MakeSnapshotError, Query, Store, StoreError};
+use crate::limits::STORE_QUERIES_MAX;
 use crate::types::OpNumber;
 
 /// The loop's end of the store's thread. Dropped without [`StoreWorker::stop`], it leaves the
@@ -27,6 +29,8 @@ pub struct StoreWorker {
     thread: Option<JoinHandle<()>>,
     /// Queries that were handed over and whose answers were not taken yet.
     queries_open: usize,
+    /// A snapshot was asked for, and what came of it was not taken yet.
+    snapshot_open: bool,
 }
 
 /// What the store's thread says.
@@ -42,6 +46,10 @@ pub enum StoreAnswer {
     /// Everything up to this op is safe on disk: the journal up to it is no longer needed to
     /// start again.
     Durable(OpNumber),
+    /// The snapshot that was asked for.
+    Snapshot(MadeSnapshot),
+    /// There will be no snapshot. The store goes on.
+    SnapshotFailed(MakeSnapshotError),
     /// The store cannot go on, and its thread has ended. This is the last answer.
     Failed(StoreError),
 }
@@ -51,23 +59,21 @@ pub enum StoreAnswer {
 #[error("{STORE_QUERIES_MAX} queries wait for the store")]
 pub struct QueueFull;
 
+/// A snapshot was asked for before, and there is no answer yet, or it was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a snapshot is being made already")]
+pub struct SnapshotRunning;
+
 impl StoreWorker {
     /// Starts a thread for `store`. It calls `wake` whenever there are answers after there were
-    /// none, and when the lag falls back to [`STORE_LAG_BYTES_MAX`].
+    /// none, and when the lag falls back to [`STORE_LAG_BYTES_MAX`](crate::limits::STORE_LAG_BYTES_MAX).
     ///
     /// # Errors
     ///
     /// The operating system gives no thread.
     pub fn start(store: Box<dyn Store>, wake: Box<dyn Fn() + Send>) -> io::Result<Self> {
         let shared = Arc::new(Shared::default());
-        let work = Work {
-            store,
-            wake,
-            shared: Arc::clone(&shared),
-            transaction: None,
-            applied: None,
-            durable: OpNumber::ZERO,
-        };
+        let work = Work::new(store, wake, Arc::clone(&shared));
         let thread = thread::Builder::new()
             .name("store".to_owned())
             .spawn(move || work.run())?;
@@ -75,6 +81,7 @@ impl StoreWorker {
             shared,
             thread: Some(thread),
             queries_open: 0,
+            snapshot_open: false,
         })
     }
 
@@ -104,8 +111,30 @@ impl StoreWorker {
         Ok(())
     }
 
+    /// Asks for a snapshot of everything that was handed over, or more: at least up to `at_least`,
+    /// which has been. It is made at `path`, on a thread of its own with low priority; the store
+    /// commits before, and is not held up but by what the two take from each other of the disk and
+    /// the processor. Its log cannot be emptied while a snapshot is in the making, and so no op
+    /// becomes [`StoreAnswer::Durable`]. The answer is [`StoreAnswer::Snapshot`] or
+    /// [`StoreAnswer::SnapshotFailed`]. Never waits.
+    ///
+    /// When the worker is stopped or dropped, the snapshot is given up and removed.
+    ///
+    /// # Errors
+    ///
+    /// One was asked for before, and its answer was not taken yet.
+    pub fn snapshot(&mut self, path: PathBuf, at_least: OpNumber) -> Result<(), SnapshotRunning> {
+        if std::mem::replace(&mut self.snapshot_open, true) {
+            return Err(SnapshotRunning);
+        }
+        let task = Task::Snapshot { path, at_least };
+        self.shared.queue().tasks.push_back(task);
+        self.shared.changed.notify_one();
+        Ok(())
+    }
+
     /// Bytes of batches that the store has not taken in yet. The loop takes fewer requests above
-    /// [`STORE_LAG_BYTES_MAX`].
+    /// [`STORE_LAG_BYTES_MAX`](crate::limits::STORE_LAG_BYTES_MAX).
     pub fn lag_bytes(&self) -> usize {
         self.shared.queue().lag_bytes
     }
@@ -115,11 +144,18 @@ impl StoreWorker {
         let answers = std::mem::take(&mut self.shared.queue().answers);
         let found = |answer: &&StoreAnswer| matches!(answer, StoreAnswer::Found { .. });
         self.queries_open -= answers.iter().filter(found).count();
+        self.snapshot_open &= !answers.iter().any(|answer| {
+            matches!(
+                answer,
+                StoreAnswer::Snapshot(_) | StoreAnswer::SnapshotFailed(_)
+            )
+        });
         answers.into_iter()
     }
 
     /// Waits until everything that was handed over is in the store and safe on disk, and ends the
-    /// thread. Answers the last op that is safe. Queries that still wait are dropped.
+    /// thread. Answers the last op that is safe. Queries that still wait are dropped, and so is a
+    /// snapshot.
     ///
     /// # Errors
     ///
@@ -156,7 +192,7 @@ impl Drop for StoreWorker {
 #[derive(Default)]
 struct Shared {
     queue: Mutex<Queue>,
-    /// Told of every task, and of the ending.
+    /// Told of every task, of a snapshot's end, and of the ending.
     changed: Condvar,
 }
 
@@ -166,8 +202,10 @@ struct Queue {
     tasks: VecDeque<Task>,
     /// Bytes of the batches that are in `tasks` or just being taken in.
     lag_bytes: usize,
-    /// At most [`STORE_QUERIES_MAX`], one for each checkpoint, and one failure.
+    /// At most [`STORE_QUERIES_MAX`], one for each checkpoint, a snapshot, and one failure.
     answers: Vec<StoreAnswer>,
+    /// The thread that makes a snapshot is at its end.
+    snapshot_made: bool,
     /// How the thread is to end.
     ending: Option<Ending>,
     /// The last op that is safe, once the thread has ended gracefully.
@@ -177,6 +215,7 @@ struct Queue {
 enum Task {
     Apply { batch: Batch, bytes: usize },
     Query { ticket: u64, query: Query },
+    Snapshot { path: PathBuf, at_least: OpNumber },
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -192,155 +231,6 @@ impl Shared {
     /// some words; and nothing under it can be left half done by a panic.
     fn queue(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// The thread's own.
-struct Work {
-    store: Box<dyn Store>,
-    wake: Box<dyn Fn() + Send>,
-    shared: Arc<Shared>,
-    /// The transaction that is open.
-    transaction: Option<Transaction>,
-    /// The last op that was taken in; `None` before the first batch.
-    applied: Option<OpNumber>,
-    /// The last op of which the loop was told that it is safe.
-    durable: OpNumber,
-}
-
-struct Transaction {
-    began: Instant,
-    /// How many ops are in it.
-    ops: u64,
-}
-
-impl Transaction {
-    /// How long it may still stay open.
-    fn time_left(&self) -> Duration {
-        TRANSACTION_AGE_MAX.saturating_sub(self.began.elapsed())
-    }
-}
-
-/// What there is to do next.
-enum Next {
-    Task(Task),
-    Commit,
-    End(Ending),
-}
-
-impl Work {
-    fn run(mut self) {
-        match self.work() {
-            Ok(Some(durable)) => self.shared.queue().stopped = Some(durable),
-            Ok(None) => {}
-            Err(error) => self.answer(StoreAnswer::Failed(error)),
-        }
-    }
-
-    /// Works until the end; answers the last op that is safe, if that is a graceful one.
-    fn work(&mut self) -> Result<Option<OpNumber>, StoreError> {
-        loop {
-            match self.next() {
-                Next::Task(Task::Apply { batch, bytes }) => self.take_in(&batch, bytes)?,
-                Next::Task(Task::Query { ticket, query }) => {
-                    let found = self.store.query(&query)?;
-                    self.answer(StoreAnswer::Found { ticket, found });
-                }
-                Next::Commit => self.commit()?,
-                Next::End(Ending::Graceful) => return self.store.checkpoint().map(Some),
-                Next::End(Ending::Abrupt) => return Ok(None),
-            }
-        }
-    }
-
-    /// Waits for something to do. A transaction that is old enough comes first, or else a queue
-    /// that never empties would hold it open.
-    fn next(&self) -> Next {
-        let mut queue = self.shared.queue();
-        loop {
-            let time_left = self.transaction.as_ref().map(Transaction::time_left);
-            if queue.ending == Some(Ending::Abrupt) {
-                return Next::End(Ending::Abrupt);
-            }
-            if time_left == Some(Duration::ZERO) {
-                return Next::Commit;
-            }
-            match (queue.tasks.pop_front(), queue.ending) {
-                (Some(Task::Query { .. }), Some(Ending::Graceful)) => continue,
-                (Some(task), _) => return Next::Task(task),
-                (None, Some(ending)) => return Next::End(ending),
-                (None, None) => {}
-            }
-            queue = match time_left {
-                Some(time_left) => {
-                    let waited = self.shared.changed.wait_timeout(queue, time_left);
-                    waited.unwrap_or_else(PoisonError::into_inner).0
-                }
-                None => {
-                    let waited = self.shared.changed.wait(queue);
-                    waited.unwrap_or_else(PoisonError::into_inner)
-                }
-            };
-        }
-    }
-
-    fn take_in(&mut self, batch: &Batch, bytes: usize) -> Result<(), StoreError> {
-        self.store.apply(batch)?;
-        let before = self.applied.replace(batch.applied);
-        let ops = before.map_or(1, |before| batch.applied.0.saturating_sub(before.0));
-        let transaction = self.transaction.get_or_insert_with(|| Transaction {
-            began: Instant::now(),
-            ops: 0,
-        });
-        transaction.ops += ops;
-        let full = transaction.ops >= TRANSACTION_OPS_MAX;
-        self.lower_lag(bytes);
-        if full { self.commit() } else { Ok(()) }
-    }
-
-    /// Tells the loop, which may have stopped taking requests, when it may go on.
-    fn lower_lag(&self, bytes: usize) {
-        let mut queue = self.shared.queue();
-        let before = queue.lag_bytes;
-        queue.lag_bytes -= bytes;
-        let resumes = before > STORE_LAG_BYTES_MAX && queue.lag_bytes <= STORE_LAG_BYTES_MAX;
-        drop(queue);
-        if resumes {
-            (self.wake)();
-        }
-    }
-
-    fn commit(&mut self) -> Result<(), StoreError> {
-        self.transaction = None;
-        self.store.commit()?;
-        if self.store.unsynced_bytes()? < CHECKPOINT_BYTES {
-            return Ok(());
-        }
-        let durable = self.store.checkpoint()?;
-        if durable > self.durable {
-            self.durable = durable;
-            self.answer(StoreAnswer::Durable(durable));
-        }
-        Ok(())
-    }
-
-    fn answer(&self, answer: StoreAnswer) {
-        let mut queue = self.shared.queue();
-        queue.answers.push(answer);
-        let first = queue.answers.len() == 1;
-        drop(queue);
-        if first {
-            (self.wake)();
-        }
-    }
-}
-
-impl Drop for Work {
-    fn drop(&mut self) {
-        if thread::panicking() {
-            let sentence = "its thread has panicked".to_owned();
-            self.answer(StoreAnswer::Failed(StoreError::Damaged(sentence)));
-        }
     }
 }
 

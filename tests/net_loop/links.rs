@@ -1,8 +1,9 @@
 //! What a link to another server is that a client is not, and how it ends.
 
-use crate::rig::{Client, Rig};
+use crate::rig::{Client, Rig, pattern};
 use lastword::net::{CloseReason, ConnectionId, Event, Excess, LoopConfig};
 use socket2::SockRef;
+use std::io::Write;
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
 use std::time::Duration;
 
@@ -86,6 +87,27 @@ fn a_link_leaves_its_place_to_a_client() {
     assert_eq!(rig.net.clients(), 1);
     rig.net.close(client);
     assert_eq!(rig.net.clients(), 0);
+}
+
+#[test]
+fn a_turn_reads_more_from_a_link() {
+    let mut rig = Rig::with(LoopConfig {
+        read_budget_bytes: 1000,
+        link_read_budget_bytes: 5000,
+        ..LoopConfig::default()
+    });
+    let (mut client, client_id) = rig.client();
+    let (mut link, link_id) = rig.client();
+    rig.net.mark_as_link(link_id);
+    let (mut peer, dialled_id) = dialled(&mut rig);
+    let sent = pattern(8000);
+    client.send(&sent);
+    link.send(&sent);
+    peer.write_all(&sent).unwrap();
+    for (id, turns) in [(client_id, 8), (link_id, 2), (dialled_id, 2)] {
+        rig.until(|rig| rig.unread(id).len() == sent.len());
+        assert_eq!(rig.count(Event::Input(id)), turns);
+    }
 }
 
 #[test]

@@ -32,9 +32,9 @@ pub enum InvalidKey {
 }
 
 impl ClusterKey {
-    /// Makes a key of a file's contents. White space around does not count, so that an editor's line
-    /// feed at the end makes no difference. The contents are to be random, as nothing here makes
-    /// guessing slow.
+    /// Makes a key of a file's contents. White space around does not count, so that an editor's
+    /// line feed at the end makes no difference. The contents are to be random, as nothing here
+    /// makes guessing slow.
     pub fn parse(contents: &[u8]) -> Result<Self, InvalidKey> {
         let secret = contents.trim_ascii();
         if secret.len() < KEY_BYTES_MIN {

@@ -1,10 +1,14 @@
 //! Tests wait on channels that the thread itself speaks into, and never on a clock.
 
+use std::fs;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
 
 use super::*;
 use crate::chat::change::{Change, Image};
-use crate::store::MemoryStore;
+use crate::limits::{CHECKPOINT_BYTES, STORE_LAG_BYTES_MAX, TRANSACTION_OPS_MAX};
+use crate::store::{MemoryStore, SnapshotMaker, SnapshotReader};
 use crate::types::{AccountId, Name, Timestamp};
 
 /// What the thread did with its store.
@@ -24,6 +28,8 @@ struct Watched {
     gate: Option<Receiver<Result<(), &'static str>>>,
     /// What it says a checkpoint would have to move.
     bytes: u64,
+    /// What its next snapshot waits for; `None`: it makes none.
+    snapshots: Mutex<Option<Receiver<Result<(), &'static str>>>>,
 }
 
 impl Store for Watched {
@@ -63,24 +69,48 @@ impl Store for Watched {
         self.calls.send(Called::Query).unwrap();
         Ok(found)
     }
+
+    /// One that waits for a word, too, and notices when it is given up.
+    fn snapshot_maker(&self) -> Option<SnapshotMaker> {
+        let words = self.snapshots.lock().unwrap().take()?;
+        let applied = self.inner.snapshot().load().unwrap().applied;
+        Some(SnapshotMaker::new(move |path, cancelled| {
+            fs::write(path, "of a store").unwrap();
+            while !cancelled.load(Ordering::Relaxed) {
+                match words.recv_timeout(Duration::from_millis(1)) {
+                    Ok(Ok(())) => {
+                        let reader = SnapshotReader::open(path).unwrap();
+                        return Ok(MadeSnapshot { applied, reader });
+                    }
+                    Ok(Err(what)) => panic!("{what}"),
+                    Err(_) => {}
+                }
+            }
+            fs::remove_file(path).unwrap();
+            Err(MakeSnapshotError::Cancelled)
+        }))
+    }
 }
 
 struct Started {
     worker: StoreWorker,
     calls: Receiver<Called>,
     gate: Sender<Result<(), &'static str>>,
+    snapshot: Sender<Result<(), &'static str>>,
     woken: Receiver<()>,
 }
 
 fn start(gated: bool, bytes: u64) -> Started {
     let (calls, calls_made) = channel();
     let (gate, gate_end) = channel();
+    let (snapshot, snapshot_end) = channel();
     let (wake, woken) = channel();
     let store = Watched {
         inner: MemoryStore::new(),
         calls,
         gate: gated.then_some(gate_end),
         bytes,
+        snapshots: Mutex::new(Some(snapshot_end)),
     };
     let wake = Box::new(move || {
         // A thread that ends after its test wakes nobody.
@@ -90,6 +120,7 @@ fn start(gated: bool, bytes: u64) -> Started {
         worker: StoreWorker::start(Box::new(store), wake).unwrap(),
         calls: calls_made,
         gate,
+        snapshot,
         woken,
     }
 }
@@ -260,4 +291,105 @@ fn stopping_tells_of_a_failure_that_nobody_has_heard_of() {
     started.gate.send(Err("no space")).unwrap();
     let failure = started.worker.stop().unwrap_err();
     assert!(failure.to_string().contains("no space"), "{failure}");
+}
+
+#[test]
+fn a_snapshot_is_of_a_commit_of_what_was_handed_over_and_holds_up_nobody() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("snapshot");
+    let mut started = start(false, 0);
+    started.worker.apply(batch(1), 0);
+    started.worker.apply(batch(2), 0);
+    started.worker.snapshot(path.clone(), OpNumber(2)).unwrap();
+    started.worker.apply(batch(3), 0);
+    started.worker.query(7, hash_of(3)).unwrap();
+    // The query is answered while the snapshot still waits for its word.
+    let found = answers(&mut started);
+    assert!(matches!(found[..], [StoreAnswer::Found { ticket: 7, .. }]));
+    let calls: Vec<_> = started.calls.iter().take(5).collect();
+    let [one, two, three] = [1, 2, 3].map(|op| Called::Apply(OpNumber(op)));
+    assert_eq!(calls, [one, two, Called::Commit, three, Called::Query]);
+    assert_eq!(
+        started.worker.snapshot(path.clone(), OpNumber(2)),
+        Err(SnapshotRunning)
+    );
+    started.snapshot.send(Ok(())).unwrap();
+    started.woken.recv().unwrap();
+    // Nobody has heard of its end yet.
+    assert!(started.worker.snapshot(path.clone(), OpNumber(2)).is_err());
+    let answers: Vec<_> = started.worker.answers().collect();
+    match &answers[..] {
+        [StoreAnswer::Snapshot(made)] => {
+            assert_eq!(made.applied, OpNumber(2));
+            assert_eq!(made.reader.read_at(0, 99).unwrap(), b"of a store");
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(started.worker.snapshot(path, OpNumber(2)), Ok(()));
+}
+
+#[test]
+fn without_a_snapshot_the_store_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("snapshot");
+    for (word, asked, sentence) in [
+        (Err("a snapshot that panics, for a test"), 1, "panicked"),
+        (Ok(()), 2, "op 1, and not op 2"),
+    ] {
+        let mut started = start(false, 0);
+        started.worker.apply(batch(1), 0);
+        started
+            .worker
+            .snapshot(path.clone(), OpNumber(asked))
+            .unwrap();
+        started.snapshot.send(word).unwrap();
+        match &answers(&mut started)[..] {
+            [StoreAnswer::SnapshotFailed(error)] => {
+                assert!(error.to_string().contains(sentence), "{error}");
+            }
+            other => panic!("{other:?}"),
+        }
+        // The next one finds that there is none to be had.
+        started.worker.snapshot(path.clone(), OpNumber(1)).unwrap();
+        let answers = answers(&mut started);
+        assert!(matches!(
+            answers[..],
+            [StoreAnswer::SnapshotFailed(MakeSnapshotError::NoFile)]
+        ));
+        started.worker.apply(batch(2), 0);
+        assert_eq!(started.worker.stop().unwrap(), OpNumber(2));
+    }
+}
+
+#[test]
+fn stopping_or_dropping_gives_a_snapshot_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("snapshot");
+    for stops in [true, false] {
+        let mut started = start(false, 0);
+        started.worker.apply(batch(1), 0);
+        started.worker.snapshot(path.clone(), OpNumber(1)).unwrap();
+        let _words = started.snapshot;
+        while !path.exists() {
+            thread::yield_now();
+        }
+        if stops {
+            assert_eq!(started.worker.stop().unwrap(), OpNumber(1));
+        } else {
+            drop(started.worker);
+        }
+        assert!(!path.exists());
+    }
+}
+
+#[test]
+fn a_snapshot_that_nobody_takes_is_gone_with_its_worker() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("snapshot");
+    let mut started = start(false, 0);
+    started.worker.snapshot(path, OpNumber::ZERO).unwrap();
+    started.snapshot.send(Ok(())).unwrap();
+    started.woken.recv().unwrap();
+    assert_eq!(started.worker.stop().unwrap(), OpNumber::ZERO);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
 }
