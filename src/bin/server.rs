@@ -197,7 +197,9 @@ fn mistaken_address(options: &Options) -> Option<&'static str> {
 /// whoever is called silent must have stopped answering reads before.
 fn mistaken_times(options: &Options) -> Option<&'static str> {
     if options.fresh >= options.grace {
-        return Some("--fresh has to be shorter than --grace: a server that the others go on without must not answer reads any more");
+        return Some(
+            "--fresh has to be shorter than --grace: a server that the others go on without must not answer reads any more",
+        );
     }
     (options.heartbeat * 2 > options.fresh).then_some(
         "--heartbeat has to be at most half of --fresh: between two of them nothing is proven",

@@ -137,6 +137,7 @@ impl Replica {
             peers: Default::default(),
             links: Default::default(),
             joiners: Default::default(),
+            ids_given: Default::default(),
             contacts: contacts.collect(),
             rumours: Default::default(),
             highest_seen: ViewNumber(0),

@@ -50,7 +50,9 @@ use self::log::Log;
 use self::peers::{Contact, Peer};
 use self::random::Random;
 use self::view_change::{Candidacy, Promised};
-use crate::types::{Cluster, Member, OpNumber, ServerId, Time, Timestamp, View, ViewNumber, Vote};
+use crate::types::{
+    Cluster, Incarnation, Member, OpNumber, ServerId, Time, Timestamp, View, ViewNumber, Vote,
+};
 use crate::wire::peer::{PeerMessage, Report, Rumour};
 
 /// The protocol's state machine of one server.
@@ -82,6 +84,9 @@ pub struct Replica {
     links: BTreeMap<LinkId, ServerId>,
     /// Links of servers that have no id yet.
     joiners: BTreeMap<LinkId, Joiner>,
+    /// The newest ids that were given here, at most
+    /// [`SERVERS_MAX`](crate::limits::SERVERS_MAX), and to which process.
+    ids_given: VecDeque<(Incarnation, ServerId)>,
     /// Where else somebody may be found.
     contacts: Vec<Contact>,
     /// What was last heard of what servers have promised, from them or from others.
@@ -165,6 +170,7 @@ struct Following {
 #[derive(Debug)]
 struct Joiner {
     address: SocketAddr,
+    process: Incarnation,
     /// The id that it gets once the op is committed that says so.
     given: Option<ServerId>,
 }

@@ -172,9 +172,7 @@ impl Replica {
     /// It stays so while it has only promised something, or admits somebody.
     pub fn owns_service(&self) -> bool {
         let is_mine = |view: &View| view.primary == self.identity.server;
-        self.is_intact()
-            && self.log.in_force() > OpNumber::ZERO
-            && self.log.standing().all(is_mine)
+        self.is_intact() && self.log.in_force() > OpNumber::ZERO && self.log.standing().all(is_mine)
     }
 
     /// Who leads, if it is known; this server, if it leads.

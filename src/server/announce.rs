@@ -123,9 +123,14 @@ impl Server {
         };
         let not_ready = self.replica.not_ready();
         match (self.replica.role(), not_ready) {
-            (Role::Primary, None) => format!("{server} is the primary, {}, and ready", self.company()),
+            (Role::Primary, None) => {
+                format!("{server} is the primary, {}, and ready", self.company())
+            }
             (Role::Primary, Some(why)) => {
-                format!("{server} is the primary, and not ready: {}", self.remedy(&why))
+                format!(
+                    "{server} is the primary, and not ready: {}",
+                    self.remedy(&why)
+                )
             }
             (Role::Backup, _) => format!("{server} is a backup{}", self.of_leader()),
             (Role::Learner, _) => format!("{server} is catching up{}", self.of_leader()),
@@ -162,9 +167,9 @@ impl Server {
         let service = self.options.service;
         let (ip, port) = (service.ip(), service.port());
         match self.replica.role() {
-            Role::Primary if self.replica.serves() => {
-                Some(format!("next: nc {ip} {port}   or: client --server {service}"))
-            }
+            Role::Primary if self.replica.serves() => Some(format!(
+                "next: nc {ip} {port}   or: client --server {service}"
+            )),
             _ => None,
         }
     }
@@ -182,7 +187,9 @@ impl Server {
             }
             Note::Silent(Member { server, .. }) => log::info!("server {server} is silent"),
             Note::Resigned => {
-                log::info!("the others went on without this server: it comes back as a new process");
+                log::info!(
+                    "the others went on without this server: it comes back as a new process"
+                );
             }
             Note::Joined(server) => log::info!("this is server {server} from now on"),
             Note::Cut { after, last } => log::warn!(
@@ -197,7 +204,11 @@ impl Server {
 /// A view as people are shown it.
 fn named(view: &View) -> String {
     let members: Vec<String> = view.members.iter().map(|m| m.server.to_string()).collect();
-    format!("view {}: servers in sync {}", view.number.round(), members.join(", "))
+    format!(
+        "view {}: servers in sync {}",
+        view.number.round(),
+        members.join(", ")
+    )
 }
 
 /// Standard output may be closed; that is no reason to end.

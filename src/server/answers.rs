@@ -160,8 +160,7 @@ impl Server {
         client.write_answer(out, number, answer);
         match answer {
             // A client cannot know yet, and may have sent much ahead.
-            Answer::Refused(refusal)
-                if is_servers_doing(refusal.code) || client.session_ended => {}
+            Answer::Refused(refusal) if is_servers_doing(refusal.code) || client.session_ended => {}
             Answer::Refused(_) => {
                 client.errors_in_row += 1;
                 let too_many = client.errors_in_row >= ERRORS_BEFORE_LOGIN_MAX;

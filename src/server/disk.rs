@@ -183,12 +183,14 @@ impl Disk {
             return Ok(entries);
         };
         let mut unreadable = None;
-        let read = journal.read_next(cursor, PREPARE_BYTES_MAX, &mut |op, bytes| {
-            match Entry::decode(bytes.to_vec()) {
+        let read = journal.read_next(
+            cursor,
+            PREPARE_BYTES_MAX,
+            &mut |op, bytes| match Entry::decode(bytes.to_vec()) {
                 Ok(entry) if unreadable.is_none() => entries.push(entry),
                 _ => unreadable = unreadable.or(Some(op)),
-            }
-        });
+            },
+        );
         match (read, unreadable) {
             (_, Some(op)) => Err(Fatal::UnreadableOp(op)),
             (Err(JournalError::Released { .. }), _) => Ok(Vec::new()),

@@ -76,7 +76,10 @@ fn generation_of(name: &str) -> Option<u32> {
     let number = |rest: &str| match rest.strip_prefix('-') {
         None if rest.is_empty() => Some(0),
         None => None,
-        Some(digits) => digits.parse().ok().filter(|n: &u32| n.to_string() == digits && *n > 0),
+        Some(digits) => digits
+            .parse()
+            .ok()
+            .filter(|n: &u32| n.to_string() == digits && *n > 0),
     };
     if let Some(rest) = name.strip_prefix(JOURNAL) {
         return number(rest);
@@ -100,7 +103,15 @@ mod tests {
         }
         assert_eq!(generation_of("store.sqlite-wal"), Some(0));
         assert_eq!(generation_of("store-3.sqlite-shm"), Some(3));
-        for other in ["lock", "superblock", "journal-x", "journal-01", "journals", "store-1", "my"] {
+        for other in [
+            "lock",
+            "superblock",
+            "journal-x",
+            "journal-01",
+            "journals",
+            "store-1",
+            "my",
+        ] {
             assert_eq!(generation_of(other), None, "{other}");
         }
     }
@@ -119,7 +130,13 @@ mod tests {
         remove_old(slot, 3).unwrap();
         let mut names = leftovers::names(slot).unwrap();
         names.sort();
-        let expected = ["journal-2", "journal-3", "lock", "store-2.sqlite", "store-3.sqlite"];
+        let expected = [
+            "journal-2",
+            "journal-3",
+            "lock",
+            "store-2.sqlite",
+            "store-3.sqlite",
+        ];
         assert_eq!(names, expected);
         remove(slot, 2).unwrap();
         assert!(!journal(slot, 2).exists() && journal(slot, 3).exists());

@@ -31,9 +31,7 @@ use crate::replica::{Identity, Input};
 use crate::types::{ErrorCode, RequestNumber};
 use crate::wire::decoded::Decoded;
 use crate::wire::frame::{Frame, Kind, decode_frame};
-use crate::wire::hello::{
-    Hello, LinkHello, PROTOCOL_VERSION, Role, decode_first, encode_hello,
-};
+use crate::wire::hello::{Hello, LinkHello, PROTOCOL_VERSION, Role, decode_first, encode_hello};
 use crate::wire::message::{Answer, Refusal};
 use crate::wire::reply::encode_answer;
 

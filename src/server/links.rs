@@ -396,10 +396,11 @@ pub(super) fn name_of(link: &Link) -> String {
 pub(super) fn refusal_in(bytes: &[u8]) -> Option<String> {
     match decode_from_server(bytes) {
         Decoded::Message {
-            message: FromServer::Answer {
-                answer: Err(refusal),
-                ..
-            },
+            message:
+                FromServer::Answer {
+                    answer: Err(refusal),
+                    ..
+                },
             ..
         } => Some(refusal.sentence.into_owned()),
         _ => None,

@@ -107,7 +107,8 @@ impl Server {
             self.disk.keep_member_address(address)?;
         }
         let address = self.options.advertise.unwrap_or(address);
-        self.replica.handle_input(Input::Moved { address }, self.now);
+        self.replica
+            .handle_input(Input::Moved { address }, self.now);
         Ok(())
     }
 }

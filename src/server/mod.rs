@@ -92,9 +92,7 @@ use crate::limits::{
 use crate::net::{Bounds, ConnectionId, Event, EventLoop, Excess, clock};
 use crate::replica::Replica;
 use crate::store::{StoreAnswer, StoreWorker};
-use crate::types::{
-    AccountId, Cluster, ErrorCode, Name, OpNumber, RequestNumber, Time, Timestamp,
-};
+use crate::types::{AccountId, Cluster, ErrorCode, Name, OpNumber, RequestNumber, Time, Timestamp};
 use crate::wire::message::{Answer, Refusal};
 use announce::Announced;
 use connection::{ClientConnection, QueryTicket};

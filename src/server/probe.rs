@@ -128,7 +128,10 @@ mod tests {
         assert_eq!(server(7), Somebody::Server(ClusterId(7)));
         assert_eq!(server(0), Somebody::Seeker);
         assert_eq!(made_of(hello(&Hello::client("test"))), Somebody::Stranger);
-        assert_eq!(made_of(b"HTTP/1.1 400 Bad Request\r\n\r\n".into()), Somebody::Stranger);
+        assert_eq!(
+            made_of(b"HTTP/1.1 400 Bad Request\r\n\r\n".into()),
+            Somebody::Stranger
+        );
     }
 
     #[test]

@@ -204,7 +204,12 @@ impl Server {
             place += 1;
             *other != id || making && place == 1
         });
-        if self.transfers.incoming.as_ref().is_some_and(|it| it.is_of(id)) {
+        if self
+            .transfers
+            .incoming
+            .as_ref()
+            .is_some_and(|it| it.is_of(id))
+        {
             self.transfers.incoming = None;
         }
     }

@@ -174,7 +174,10 @@ impl Server {
         self.cluster_changed = false;
         self.queries.clear();
         self.store_answers.clear();
-        log::info!("the snapshot is in place: everything up to op {} is here", last.op);
+        log::info!(
+            "the snapshot is in place: everything up to op {} is here",
+            last.op
+        );
         let input = Input::Installed { cluster, last };
         self.replica.handle_input(input, self.now);
         Ok(())

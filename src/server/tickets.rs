@@ -45,7 +45,10 @@ mod tests {
     #[test]
     fn each_ticket_comes_back_once_and_to_its_owner() {
         let mut tickets = Tickets::default();
-        let (one, two) = (ConnectionId::from_bits(1 << 32), ConnectionId::from_bits(2 << 32));
+        let (one, two) = (
+            ConnectionId::from_bits(1 << 32),
+            ConnectionId::from_bits(2 << 32),
+        );
         let (first, second, third) = (tickets.give(one), tickets.give(two), tickets.give(one));
         assert_eq!(tickets.take(second), Some(two));
         assert_eq!(tickets.take(second), None);
