@@ -75,23 +75,24 @@ running_slots() {
     done
 }
 
-# The port of the member address of the server in slot $1: what it listens at beside the service's.
-# The kernel is asked and not the server: it knows, also while the server is paused.
-member_port_of() {
+# The ports at which the server in slot $1 listens. The kernel is asked and not the server: it knows,
+# also while the server is paused.
+ports_of() {
     local process inodes hex
     process=$(process_of "$1") || return 1
     inodes=$(find "/proc/$process/fd" -lname 'socket:*' -printf '%l ' 2>/dev/null | tr -dc '0-9 ') || true
     # Columns: number, local address, remote address, state (0A listens), …, inode is the tenth.
     while read -r hex; do
-        [ $((16#$hex)) = "$port" ] || {
-            printf '%s\n' $((16#$hex))
-            return 0
-        }
+        printf '%s\n' $((16#$hex))
     done < <(awk -v inodes="$inodes" '
         BEGIN { split(inodes, list, " "); for (i in list) ours[list[i]] }
         $4 == "0A" && $10 in ours { sub(".*:", "", $2); print $2 }
     ' /proc/net/tcp /proc/net/tcp6 2>/dev/null)
-    return 1
+}
+
+# The port of the member address of the server in slot $1: the one that is not the service's.
+member_port_of() {
+    ports_of "$1" | grep -vx "$port" | head -n 1 | grep .
 }
 
 # What the server in slot $1 says of itself.
@@ -258,7 +259,13 @@ describe_slot() {
 
 # A sentence about what clients find.
 describe_service() {
-    local status
+    local status slot
+    for slot in $(running_slots); do
+        ! is_paused "$slot" || ! ports_of "$slot" | grep -qx "$port" || {
+            printf 'service 127.0.0.1:%s: held by slot %s, which is paused; others serve at their own addresses\n' "$port" "$slot"
+            return
+        }
+    done
     if ! status=$(status_at "$port"); then
         printf 'service 127.0.0.1:%s: nobody\n' "$port"
         return
@@ -266,6 +273,6 @@ describe_service() {
     case $status in
     *'* ready yes'*) printf 'service 127.0.0.1:%s: ready\n' "$port" ;;
     *'* server '*) printf 'service 127.0.0.1:%s: not ready: %s\n' "$port" "$(why_not_ready <<<"$status")" ;;
-    *) printf 'service 127.0.0.1:%s: another program has the port, or a server that does not answer\n' "$port" ;;
+    *) printf 'service 127.0.0.1:%s: somebody has the port who does not answer as a server does\n' "$port" ;;
     esac
 }
