@@ -91,6 +91,11 @@ fn the_limits_are_those_of_the_program() {
     assert_eq!(labels, limits.keys().copied().collect());
 }
 
+/// Whether a line of `--help` goes on with what an option does, which may begin with another option.
+fn is_continued(line: &str) -> bool {
+    line.starts_with("       ")
+}
+
 /// What `--help` says about each option: the text from its name to the next one.
 fn help(program: &str) -> BTreeMap<String, String> {
     let output = Command::new(program)
@@ -104,7 +109,7 @@ fn help(program: &str) -> BTreeMap<String, String> {
         if let Some(option) = line
             .split_whitespace()
             .find(|word| word.starts_with("--"))
-            .filter(|_| line.trim_start().starts_with('-'))
+            .filter(|_| line.trim_start().starts_with('-') && !is_continued(line))
         {
             name = option.to_owned();
         }
@@ -165,6 +170,16 @@ fn every_command_of_text_mode_is_in_the_readme() {
     assert_eq!(words, commands);
 }
 
+/// How a title is linked to: in lower case, without punctuation.
+fn anchor_of(title: &str) -> String {
+    let words = title.trim_start_matches('#').trim().to_lowercase();
+    words
+        .chars()
+        .filter(|c| c.is_alphanumeric() || " -".contains(*c))
+        .map(|c| if c == ' ' { '-' } else { c })
+        .collect()
+}
+
 #[test]
 fn what_the_readme_links_to_is_there() {
     let top = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -179,15 +194,7 @@ fn what_the_readme_links_to_is_there() {
     for link in links {
         match link.strip_prefix('#') {
             Some(anchor) => {
-                let is_title = |line: &str| {
-                    line.starts_with('#')
-                        && line
-                            .trim_start_matches('#')
-                            .trim()
-                            .to_lowercase()
-                            .replace(' ', "-")
-                            == anchor
-                };
+                let is_title = |line: &str| line.starts_with('#') && anchor_of(line) == anchor;
                 assert!(readme.lines().any(is_title), "no title for #{anchor}");
             }
             None => assert!(top.join(link).exists(), "there is no {link}"),
