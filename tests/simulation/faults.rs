@@ -342,11 +342,11 @@ impl World {
         let names = storage.list().unwrap_or_default();
         let files: Vec<&String> = names.iter().filter(|it| it.ends_with(".segment")).collect();
         if let Some(name) = self.random.pick(&files) {
+            // Everything that a killed process has written counts as being on the disk.
+            let storage = storage.crash(&mut |_| true);
             let length = storage.contents(name).len() as u64;
             let offset = self.random.between(4096, length.max(4097) - 1);
             if offset < length {
-                // Everything that a killed process has written counts as being on the disk.
-                let storage = storage.crash(&mut |_| true);
                 storage.flip(name, offset, 1 << self.random.below(8));
                 let journals = &mut self.hosts[host].disk.journals;
                 journals.insert(superblock.generation, storage);

@@ -109,12 +109,18 @@ impl Plan {
             settings.broken = variant.broken();
         }
         let faults = Faults::drawn(&mut random, settings.config.trust_refused);
+        // What the network and the disks do wrong now and then begins with the other faults.
+        let bad = settings.clone();
+        settings.loss_per_mille = 0;
+        settings.duplicates_per_mille = 0;
+        settings.long_sync_per_mille = 0;
         let mut world = World::new(self.seed, settings);
         world.begin();
         if random.percent(80) {
             world.expect_serving("a new cluster");
         }
         let duration = random.scaled(SECOND, 8 * SECOND);
+        world.settings = bad;
         world.go_wrong(faults, duration);
         world.run_for(duration);
         world.repair_all();

@@ -131,6 +131,8 @@ fn restart(
     let storage = disk.journals[&generation].clone();
     let opened = Journal::open_sized(Box::new(storage), SIZES);
     let (journal, log) = match opened {
+        // A bad end that looks torn has taken away what the store knows to be committed.
+        Ok((journal, _)) if journal.head() < image.applied => (None, Vec::new()),
         Ok((journal, _)) => match read_entries(&journal, image.applied, usize::MAX) {
             Ok(log) => (Some(journal), log),
             Err(_) => (None, Vec::new()),
