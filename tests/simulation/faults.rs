@@ -320,10 +320,10 @@ impl World {
         }
     }
 
-    /// One bit, once in a run, of a server that does not run, while another one serves.
+    /// One bit, once in a run, of a server that nobody counts on. (Of a member's journal that is
+    /// damaged when everything was down nobody knows what was in it, and an operator has to decide.)
     fn flip_bit(&mut self, host: usize) {
-        let is_needed = self.serving().iter().all(|it| *it == host);
-        if is_needed || !std::mem::take(&mut self.faults.may_flip) {
+        if !self.is_unneeded(host) || !std::mem::take(&mut self.faults.may_flip) {
             return;
         }
         if self.hosts[host].process.is_some() {
@@ -497,6 +497,10 @@ impl World {
             self.heal_disk(host);
             self.power_on(host);
             self.resume(host);
+            let process = self.hosts[host].process.as_ref();
+            if process.is_some_and(|it| it.will_leave()) {
+                self.kill(host);
+            }
             self.start(host);
         }
     }
