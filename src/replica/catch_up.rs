@@ -316,14 +316,11 @@ impl Replica {
         let committed: Vec<(LinkId, ServerId)> = self
             .joiners
             .iter()
-            .filter(|(_, joiner)| !joiner.welcomed)
             .filter_map(|(link, joiner)| Some((*link, joiner.given?)))
             .filter(|(_, server)| self.record(*server).is_some())
             .collect();
         for (link, server) in committed {
-            if let Some(joiner) = self.joiners.get_mut(&link) {
-                joiner.welcomed = true;
-            }
+            self.joiners.remove(&link);
             self.send_by(link, PeerMessage::Welcome { server, lineage });
         }
     }

@@ -75,7 +75,9 @@ use self::log::Log;
 use self::peers::{Contact, Peer};
 use self::random::Random;
 use self::view_change::{Candidacy, Promised};
-use crate::types::{Cluster, Member, OpNumber, ServerId, Time, Timestamp, View, ViewNumber, Vote};
+use crate::types::{
+    Cluster, Incarnation, Member, OpNumber, ServerId, Time, Timestamp, View, ViewNumber, Vote,
+};
 use crate::wire::peer::{PeerMessage, Report, Rumour};
 
 /// The protocol's state machine of one server.
@@ -107,6 +109,9 @@ pub struct Replica {
     links: BTreeMap<LinkId, ServerId>,
     /// Links of servers that have no id yet.
     joiners: BTreeMap<LinkId, Joiner>,
+    /// The newest ids that were given here, at most
+    /// [`SERVERS_MAX`](crate::limits::SERVERS_MAX), and to which process.
+    ids_given: VecDeque<(Incarnation, ServerId)>,
     /// Where else somebody may be found.
     contacts: Vec<Contact>,
     /// What was last heard of what servers have promised, from them or from others.
@@ -190,10 +195,9 @@ struct Following {
 #[derive(Debug)]
 struct Joiner {
     address: SocketAddr,
+    process: Incarnation,
     /// The id that it gets once the op is committed that says so.
     given: Option<ServerId>,
-    /// It was told so. It dials anew then, but another link of it may still be on its way up.
-    welcomed: bool,
 }
 
 /// What is done once something is on disk.
@@ -236,7 +240,7 @@ impl Replica {
                 payload,
             } => self.request(ticket, time, payload),
             Input::Read { ticket } => self.read(ticket, now),
-            Input::Moved { address } => self.moved(address),
+            Input::Moved { address } => self.moved(address, now),
             Input::Persisted { op } => self.persisted(op, now),
             Input::Saved => self.saved(now),
             Input::LinkUp { link, peer, dialed } => self.link_up(link, peer, dialed, now),

@@ -447,21 +447,21 @@ impl Replica {
     }
 
     /// A server without an id wants one: the primary gives it. It has looked for the primary at
-    /// several addresses at once, and may come by as many links: it gets one id.
+    /// several addresses at once, and may come by as many links, also after it was told: it gets
+    /// one id.
     fn joiner_up(&mut self, link: LinkId, peer: Identity) {
-        let address = peer.address;
-        self.joiners.insert(
-            link,
-            Joiner {
-                address,
-                given: None,
-                welcomed: false,
-            },
-        );
+        let process = peer.incarnation;
+        let joiner = Joiner {
+            address: peer.address,
+            process,
+            given: None,
+        };
+        self.joiners.insert(link, joiner);
         if let Some(lead) = self.lead_message() {
             self.send_by(link, PeerMessage::Lead(lead));
         }
         self.take_in_joiners();
+        self.welcome_joiners();
     }
 
     /// Gives ids to those who wait for one, if this server leads.
@@ -469,17 +469,14 @@ impl Replica {
         if !self.is_primary() || self.identity.server == ServerId(0) {
             return;
         }
-        let waiting: Vec<LinkId> = self
+        let waiting: Vec<(LinkId, SocketAddr, Incarnation)> = self
             .joiners
             .iter()
             .filter(|(_, joiner)| joiner.given.is_none())
-            .map(|(link, _)| *link)
+            .map(|(link, joiner)| (*link, joiner.address, joiner.process))
             .collect();
-        for link in waiting {
-            let Some(address) = self.joiners.get(&link).map(|joiner| joiner.address) else {
-                continue;
-            };
-            let given = self.given_to(address);
+        for (link, address, process) in waiting {
+            let given = self.given_to(process);
             let Some(server) = given.or_else(|| self.next_server_id()) else {
                 self.close(link, Some(Unwanted::TooMany));
                 continue;
@@ -488,23 +485,31 @@ impl Replica {
                 joiner.given = Some(server);
             }
             if given.is_none() {
+                self.ids_given.push_back((process, server));
+                if self.ids_given.len() > SERVERS_MAX {
+                    self.ids_given.pop_front();
+                }
+            }
+            // Also if it is on its way already: it says the same again.
+            if self.record(server).is_none() {
                 self.append_cluster_op(ClusterOp::Join { server, address });
             }
         }
         self.welcome_joiners();
     }
 
-    /// The id that the server at this address was given by another of its links.
-    fn given_to(&self, address: SocketAddr) -> Option<ServerId> {
-        let mut same = self.joiners.values().filter(|it| it.address == address);
-        same.find_map(|joiner| joiner.given)
+    /// The id that a process was given here, if it was.
+    fn given_to(&self, process: Incarnation) -> Option<ServerId> {
+        let mut given = self.ids_given.iter();
+        let (_, server) = given.find(|(other, _)| *other == process)?;
+        Some(*server)
     }
 
     /// An id that no server ever had, unless there are too many servers. (Whoever is forgotten
     /// makes way for one with a higher id, so the highest never falls.)
     fn next_server_id(&self) -> Option<ServerId> {
         let cluster = self.cluster.as_ref()?;
-        let given = self.joiners.values().filter_map(|joiner| joiner.given);
+        let given = self.ids_given.iter().map(|(_, server)| *server);
         let known = cluster.servers.iter().map(|record| record.server);
         let highest = known.chain(given).max().unwrap_or_default();
         let is_full = cluster.servers.len() >= SERVERS_MAX;

@@ -117,8 +117,22 @@ impl Replica {
         let i_am_primary = view.primary == self.identity.server;
         let primary = view.member(view.primary);
         let primary_lost = primary.is_none_or(|m| self.is_lost(m, now));
-        let is_disturbed = self.promised() > view.number && now >= self.patience_ends();
-        i_am_primary && now >= self.patience_ends() || !i_am_primary && primary_lost || is_disturbed
+        let is_disturbed = self.promised() > view.number;
+        // Whom it has promised something is on his way to lead. To stand against him now would only
+        // take from him what he needs: his view could never come in force.
+        let is_patient =
+            is_disturbed && now < self.patience_ends() && !self.is_promised_in_vain(now);
+        !is_patient && (i_am_primary || primary_lost || is_disturbed)
+    }
+
+    /// Whoever has this server's promise will not lead any more.
+    fn is_promised_in_vain(&self, now: Time) -> bool {
+        self.promised_here.as_ref().is_some_and(|promised| {
+            let candidate = promised.number.candidate();
+            let mut members = promised.members.iter();
+            promised.number == self.promised()
+                && members.any(|m| m.server == candidate && self.is_lost(*m, now))
+        })
     }
 
     /// When a promise to another has had its time.
@@ -213,7 +227,7 @@ impl Replica {
         self.log.standing().skip(skip)
     }
 
-    fn link_to(&self, member: Member) -> Option<LinkId> {
+    pub(super) fn link_to(&self, member: Member) -> Option<LinkId> {
         self.peers.get(&member.server)?.link_to(member)
     }
 
@@ -607,15 +621,7 @@ impl Replica {
                 return false;
             }
         }
-        let both = || promised.iter().chain(&silent);
-        let first = both()
-            .find(|m| m.server == view.primary)
-            .or_else(|| both().min_by_key(|m| m.server));
-        match promised.len().cmp(&silent.len()) {
-            std::cmp::Ordering::Greater => true,
-            std::cmp::Ordering::Equal => first.is_some_and(|first| promised.contains(first)),
-            std::cmp::Ordering::Less => false,
-        }
+        outweighs(view, &promised, &silent)
     }
 
     /// The View op goes into the log; nobody is told before it is on disk.
@@ -906,6 +912,20 @@ impl Replica {
         // A member keeps its promises; a learner's concern nobody before it is admitted.
         let has_promised_more = following.view.contains(self.me()) && self.promised() > view;
         !has_promised_more && following.leader == server && following.view.number == view
+    }
+}
+
+/// Whether those who have promised are more than those who are silent, or as many, with the one of
+/// both that ranks first among them.
+pub(super) fn outweighs(view: &View, promised: &[Member], silent: &[Member]) -> bool {
+    let both = || promised.iter().chain(silent);
+    let first = both()
+        .find(|m| m.server == view.primary)
+        .or_else(|| both().min_by_key(|m| m.server));
+    match promised.len().cmp(&silent.len()) {
+        std::cmp::Ordering::Greater => true,
+        std::cmp::Ordering::Equal => first.is_some_and(|first| promised.contains(first)),
+        std::cmp::Ordering::Less => false,
     }
 }
 

@@ -82,6 +82,7 @@ impl Server {
             out.extend_from_slice(&ours);
         }
         link.stage = Stage::Greeting(ours);
+        link.said_hello_as = Some(self.replica.identity().member());
         self.expect_handshake(id);
     }
 
@@ -210,9 +211,15 @@ impl Server {
 
     /// Both sides know each other: from now on the replica talks.
     fn link_is_up(&mut self, id: ConnectionId, peer: Identity, secure: Option<Secure>) {
+        let me = self.replica.identity().member();
         let Some(link) = self.links.all.get_mut(&id) else {
             return;
         };
+        if link.said_hello_as != Some(me) {
+            // It has got an id, or has resigned, since it said hello: the peer would take it for
+            // the process before.
+            return self.give_up(id, "", false);
+        }
         link.stage = Stage::Up { secure };
         link.server = peer.server;
         let input = Input::LinkUp {
@@ -228,6 +235,9 @@ impl Server {
         let ours = self.encoded_hello();
         if let Some(out) = self.network.output(id) {
             out.extend_from_slice(&ours);
+        }
+        if let Some(link) = self.links.all.get_mut(&id) {
+            link.said_hello_as = Some(self.replica.identity().member());
         }
         ours
     }

@@ -18,7 +18,7 @@ use crate::limits::{
 use crate::net::secure::{ClusterKey, Secure};
 use crate::net::{Bounds, CloseReason, ConnectionId};
 use crate::replica::{Input, LinkId, Unwanted};
-use crate::types::{ErrorCode, RequestNumber, ServerId};
+use crate::types::{ErrorCode, Member, RequestNumber, ServerId};
 use crate::wire::decoded::Decoded;
 use crate::wire::frame::{Kind, decode_frame};
 use crate::wire::message::{Answer, Refusal};
@@ -47,6 +47,8 @@ pub(super) struct Link {
     pub stage: Stage,
     /// Who it is; 0 before it is up, and of a server that has no id yet.
     pub server: ServerId,
+    /// As which process this server has said hello by it, once it has.
+    pub said_hello_as: Option<Member>,
     /// What was opened and is the part of a message; always empty without a cluster key.
     pub plain: Vec<u8>,
     /// The peer has said that it does not want this link: its end says nothing about the peer.
@@ -94,6 +96,7 @@ impl Link {
             dialed,
             stage,
             server: ServerId(0),
+            said_hello_as: None,
             plain: Vec::new(),
             dismissed: false,
         }
