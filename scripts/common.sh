@@ -10,6 +10,24 @@ fail() {
     exit 1
 }
 
+# Ends the script unless $1 is a port; the script has a function `usage_error`.
+check_port() {
+    if ! [[ $1 =~ ^[1-9][0-9]{0,4}$ ]] || [ "$1" -gt 65535 ]; then
+        usage_error "A port is a number from 1 to 65535, not $1."
+    fi
+}
+
+# The data folder for the value $1 of --data, which may be empty, and the port $2, as seen from the
+# folder $3.
+data_folder() {
+    local folder=${1%/}
+    case $1 in
+    '') printf '%s/lastword-data/127.0.0.1_%s\n' "$top" "$2" ;;
+    /*) printf '%s\n' "${folder:-/}" ;;
+    *) printf '%s/%s\n' "$3" "$folder" ;;
+    esac
+}
+
 # Finds cargo, a new enough Rust and a C compiler (for the SQLite that is compiled in), or says
 # what to install.
 check_tools() {

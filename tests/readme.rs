@@ -23,7 +23,7 @@ fn table(head: &str) -> Vec<Vec<String>> {
         .map(|line| {
             line.trim_matches('|')
                 .split(" |")
-                .map(|cell| cell.trim().to_owned())
+                .map(|cell| cell.trim().replace("\\|", "|"))
                 .collect()
         })
         .collect();
@@ -80,6 +80,8 @@ fn the_limits_are_those_of_the_program() {
         ),
         ("longest such wait", seconds(LOGIN_WAIT_MAX)),
         ("password checks that wait", PASSWORD_QUEUE_MAX.to_string()),
+        ("servers in sync", MEMBERS_MAX.to_string()),
+        ("servers that have an id", SERVERS_MAX.to_string()),
     ]);
     let written = table("limit");
     for row in &written {
@@ -87,6 +89,11 @@ fn the_limits_are_those_of_the_program() {
     }
     let labels: BTreeSet<&str> = written.iter().map(|row| row[0].as_str()).collect();
     assert_eq!(labels, limits.keys().copied().collect());
+}
+
+/// Whether a line of `--help` goes on with what an option does, which may begin with another option.
+fn is_continued(line: &str) -> bool {
+    line.starts_with("       ")
 }
 
 /// What `--help` says about each option: the text from its name to the next one.
@@ -102,7 +109,7 @@ fn help(program: &str) -> BTreeMap<String, String> {
         if let Some(option) = line
             .split_whitespace()
             .find(|word| word.starts_with("--"))
-            .filter(|_| line.trim_start().starts_with('-'))
+            .filter(|_| line.trim_start().starts_with('-') && !is_continued(line))
         {
             name = option.to_owned();
         }
@@ -138,7 +145,7 @@ fn the_servers_options_are_those_that_it_has() {
                 "{cell}: {said}"
             );
         }
-        if row[1].parse::<u64>().is_ok() {
+        if row[1].starts_with(|c: char| c.is_ascii_digit()) {
             assert!(said.contains(&format!("[default: {}]", row[1])), "{said}");
         }
         written.insert(name.to_owned());
@@ -163,6 +170,16 @@ fn every_command_of_text_mode_is_in_the_readme() {
     assert_eq!(words, commands);
 }
 
+/// How a title is linked to: in lower case, without punctuation.
+fn anchor_of(title: &str) -> String {
+    let words = title.trim_start_matches('#').trim().to_lowercase();
+    words
+        .chars()
+        .filter(|c| c.is_alphanumeric() || " -".contains(*c))
+        .map(|c| if c == ' ' { '-' } else { c })
+        .collect()
+}
+
 #[test]
 fn what_the_readme_links_to_is_there() {
     let top = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -177,15 +194,7 @@ fn what_the_readme_links_to_is_there() {
     for link in links {
         match link.strip_prefix('#') {
             Some(anchor) => {
-                let is_title = |line: &str| {
-                    line.starts_with('#')
-                        && line
-                            .trim_start_matches('#')
-                            .trim()
-                            .to_lowercase()
-                            .replace(' ', "-")
-                            == anchor
-                };
+                let is_title = |line: &str| line.starts_with('#') && anchor_of(line) == anchor;
                 assert!(readme.lines().any(is_title), "no title for #{anchor}");
             }
             None => assert!(top.join(link).exists(), "there is no {link}"),

@@ -27,6 +27,9 @@ const ATTEMPT: Duration = Duration::from_millis(200);
 const PAUSE_MS: (u64, u64) = (10, 120);
 /// How long, in milliseconds, a promise to another may lead to nothing before its giver stands.
 const PATIENCE_MS: (u64, u64) = (250, 500);
+/// So many times as long all of these become while one attempt after the other fails: on slow disks
+/// and long lines nobody would ever be done in time.
+const STRAIN_MAX: u64 = 8;
 
 /// A proposal that this process has promised.
 #[derive(Debug)]
@@ -145,7 +148,14 @@ impl Replica {
         let spread = PATIENCE_MS.1 - PATIENCE_MS.0;
         let share = self.promised().0.wrapping_mul(0x9e37_79b9)
             ^ self.identity.incarnation.random.wrapping_mul(31);
-        self.promised_at + Duration::from_millis(PATIENCE_MS.0 + share % spread)
+        self.promised_at + Duration::from_millis((PATIENCE_MS.0 + share % spread) * self.strain())
+    }
+
+    /// How many rounds there were since the newest view that is known to be one.
+    fn strain(&self) -> u64 {
+        let round = self.highest_seen.max(self.promised()).round();
+        let failed = round.saturating_sub(self.newest_number().round());
+        failed.clamp(1, STRAIN_MAX)
     }
 
     /// Nobody else is a member.
@@ -277,7 +287,7 @@ impl Replica {
             forced: false,
             durable: false,
             ask_at: now,
-            until: now + ATTEMPT,
+            until: now + ATTEMPT * self.strain() as u32,
         });
         self.save();
         self.after_save(AfterSave::OwnPromise(number));
@@ -343,7 +353,7 @@ impl Replica {
     /// A candidacy has come to nothing.
     pub(super) fn give_up(&mut self, now: Time) {
         if self.candidacy.take().is_some() {
-            let pause = self.random.between(PAUSE_MS.0, PAUSE_MS.1);
+            let pause = self.random.between(PAUSE_MS.0, PAUSE_MS.1) * self.strain();
             self.stand_at = Some(now + Duration::from_millis(pause));
             self.cold_at = self.stand_at;
         }
@@ -370,7 +380,7 @@ impl Replica {
         if given_here && self.vote.promised == number {
             // It is asked again: the promise was lost on its way, or is not on disk yet.
             let message = PeerMessage::Promise { number, voter };
-            return self.after_save(AfterSave::Send(from, message));
+            return self.after_save(AfterSave::Send(from, Box::new(message)));
         }
         if number <= self.promised() {
             let promised = self.promised();
@@ -479,10 +489,8 @@ impl Replica {
         });
         self.save();
         let voter = self.me();
-        self.after_save(AfterSave::Send(
-            from,
-            PeerMessage::Promise { number, voter },
-        ));
+        let promise = PeerMessage::Promise { number, voter };
+        self.after_save(AfterSave::Send(from, Box::new(promise)));
     }
 
     /// Lets go of the promises that are released.
@@ -755,11 +763,11 @@ impl Replica {
         let mut addresses: Vec<_> = linked
             .filter_map(|(server, peer)| Some((*server, peer.address?)))
             .collect();
-        addresses.push((me.server, me.address));
+        if self.record(me.server).is_some() {
+            addresses.push((me.server, me.address));
+        }
         for (server, address) in addresses {
-            if self.record(server).is_some_and(|r| r.address != address) {
-                self.append_cluster_op(ClusterOp::Move { server, address });
-            }
+            self.note_address(server, address);
         }
     }
 

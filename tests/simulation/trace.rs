@@ -7,7 +7,7 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 
 /// How many of the last lines are kept.
-const LINES_MAX: usize = 400;
+const LINES_MAX: usize = 20_000;
 
 thread_local! {
     /// The lines survive the panic that ends a failed run. `None`: they are not wanted.

@@ -30,8 +30,9 @@ use crate::journal::superblock;
 const LOCK: &str = "lock";
 /// How the name of a slot's folder begins; its number follows.
 const SLOT_PREFIX: &str = "server-";
-/// What a fresh file system holds, and is nobody's.
-const NOBODYS: &str = "lost+found";
+/// What says nothing about whose directory this is: a fresh file system holds the one, and scripts
+/// that start servers keep their logs and process ids in the other, from before the first start on.
+const NOBODYS: [&str; 2] = ["lost+found", "run"];
 /// More servers than this do not share a data directory.
 const SLOTS_MAX: u32 = 1000;
 /// How often, and how long, a lock is waited for whose holder is not (or not yet) a live process:
@@ -189,7 +190,7 @@ impl Survey {
                     ours |= marked;
                     slots.push(number);
                 }
-                None if name == NOBODYS => {}
+                None if NOBODYS.contains(&name.as_str()) => {}
                 None => foreign = Some(path.join(name)),
             }
         }

@@ -183,6 +183,16 @@ fn what_a_crashed_first_start_or_a_new_file_system_left_is_empty() {
 }
 
 #[test]
+fn what_scripts_keep_is_there_before_the_first_slot() {
+    let directory = tempdir().unwrap();
+    fs::create_dir(directory.path().join("run")).unwrap();
+    fs::write(directory.path().join("run/server-1.log"), "").unwrap();
+    assert_eq!(examine(directory.path()), DataDirectory::Empty);
+    let slot = DataDirectory::claim(directory.path(), None).unwrap();
+    assert_eq!((slot.number(), slot.has_data()), (1, false));
+}
+
+#[test]
 fn notes_beside_our_slots_do_no_harm() {
     let directory = with_data();
     fs::write(directory.path().join("README"), "").unwrap();
