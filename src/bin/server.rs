@@ -70,7 +70,7 @@ struct Arguments {
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = time)]
     grace: Duration,
     /// Whether a refused connect proves that a process has ended: yes or no
-    #[arg(long, value_name = "yes|no", default_value = "yes", value_parser = ["yes", "no"], hide_possible_values = true)]
+    #[arg(long, value_name = "yes/no", default_value = "yes", value_parser = ["yes", "no"], hide_possible_values = true)]
     trust_refused: String,
     /// Lead alone, though other servers may hold newer messages: those are lost
     #[arg(long)]

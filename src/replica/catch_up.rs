@@ -6,6 +6,9 @@
 //! after a snapshot if the journal does not go back that far. Nobody waits for it but the learner.
 //!
 //! A learner that has nearly caught up and is fresh with every member is admitted: by a new view.
+//! It has to have acknowledged the View op of the view that it was left out of: before, it could
+//! still stand for the view before that, and as soon as it is proposed as a member its Pings are
+//! echoed again.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -279,7 +282,10 @@ impl Replica {
         let behind = self.log.bytes_behind(progress.on_disk)?;
         let record = self.record(server)?;
         let is_new = process.incarnation.counter > record.incarnation;
-        let is_near = progress.feeding == Feeding::Live && behind < LEARNER_LAG_BYTES_MAX;
+        let (view_op, _) = self.log.newest()?;
+        let is_near = progress.feeding == Feeding::Live
+            && progress.on_disk >= view_op
+            && behind < LEARNER_LAG_BYTES_MAX;
         let may = is_new
             && is_near
             && !peer.leaving

@@ -17,6 +17,7 @@ use super::log::{Log, cluster_op};
 use super::normal::apply_to_cluster;
 use super::peers::{Contact, Dial};
 use super::random::Random;
+use super::view_change::outweighs;
 use super::{AfterSave, Entry, Leading, Replica, Sabotage};
 use crate::types::{
     Cluster, ClusterOp, Incarnation, Lineage, Member, OpNumber, ServerId, Time, Timestamp,
@@ -367,9 +368,22 @@ impl Replica {
             let seen = self.peers.get(&m.server).and_then(|peer| peer.incarnation);
             seen.is_some_and(|seen| seen.counter > m.incarnation.counter)
         });
-        if is_left_out || all_here && some_reborn {
+        if is_left_out || all_here && some_reborn && !self.might_decide() {
             self.resign(now);
         }
+    }
+
+    /// Whether there would be a quorum if everybody promised who is still the process that he was
+    /// when the view began.
+    fn might_decide(&self) -> bool {
+        let me = self.me();
+        self.bases().all(|view| {
+            let members = view.members.iter().copied();
+            let (might_promise, others): (Vec<Member>, Vec<Member>) = members
+                .filter(|m| !self.is_dead(*m))
+                .partition(|m| *m == me || self.link_to(*m).is_some());
+            outweighs(view, &might_promise, &others)
+        })
     }
 
     /// An old copy of the data directory was put back, and others have seen later processes of

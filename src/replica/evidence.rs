@@ -14,6 +14,7 @@
 use super::face::Note;
 use super::peers::REFUSALS_APART;
 use super::{Leading, Replica};
+use crate::limits::BINDINGS_MAX;
 use crate::types::{Binding, Incarnation, Member, ServerId, Time};
 use crate::wire::peer::{PeerMessage, Ping, Rumour, Standing};
 
@@ -268,19 +269,27 @@ impl Replica {
         self.unsettled = true;
     }
 
-    /// Whether a promise can lead to nothing any more: a member of the view that it is for has
-    /// promised a higher number, or has ended, without having its View op. It will never have it,
-    /// so the view never comes in force.
+    /// Whether a promise binds no longer: its View op is in this log, where the view itself takes
+    /// its place; or it can lead to nothing any more, since a member of the view that it is for
+    /// has promised a higher number, or has ended, without having its View op in its log. It will
+    /// never have it, so the view never comes in force.
     pub(super) fn is_released(&self, binding: &Binding) -> bool {
+        let number = binding.number;
+        if self.log.has_view(number) {
+            return true;
+        }
         binding.members.iter().any(|member| {
             if *member == self.me() {
-                return self.newest_number() < binding.number && self.promised() > binding.number;
+                return self.promised() > number;
             }
             let Some(rumour) = self.rumours.get(&member.server) else {
                 return false;
             };
+            // Logs that have a later view in common have all before it in common, too: what is
+            // not before it here is not before it there.
+            let lacks_it = rumour.newest < number || self.log.has_view(rumour.newest);
             let is_later = rumour.member.incarnation.counter > member.incarnation.counter;
-            rumour.newest < binding.number && (rumour.promised > binding.number || is_later)
+            lacks_it && (rumour.promised > number || is_later)
         })
     }
 
@@ -292,5 +301,11 @@ impl Replica {
                 .bindings
                 .iter()
                 .any(|b| !b.members.contains(&candidate) && !self.is_released(b))
+    }
+
+    /// More promises bind than can be kept in mind.
+    pub(super) fn is_bound_too_often(&self) -> bool {
+        let binding = self.vote.bindings.iter().filter(|b| !self.is_released(b));
+        binding.count() >= BINDINGS_MAX
     }
 }

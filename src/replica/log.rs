@@ -213,6 +213,12 @@ impl Log {
         on_disk.map(|(op, view)| (*op, view))
     }
 
+    /// Whether the View op of this number is on disk here. (Of the oldest ones that is forgotten.)
+    pub fn has_view(&self, number: ViewNumber) -> bool {
+        let mut marks = self.marks.iter();
+        marks.any(|mark| mark.number == number && mark.op <= self.persisted)
+    }
+
     /// The op of the newest view that is known to be in force.
     pub fn in_force(&self) -> OpNumber {
         match self.standing.front() {

@@ -25,6 +25,31 @@
 //! | [`catch_up`] | `install`, `learn`, `catch_up`, `admit`: everybody gets the primary's log |
 //! | [`cold_start`] | a founding, a start, `cold_propose`, `cold_promise`, `resign`, a forced primary |
 //! | [`report`] | how it stands, for people and for the clients' gate |
+//!
+//! # Where the rules had to be worded anew
+//!
+//! The model for three to five servers showed that some rules, as they were first written down, say
+//! too little. They now read:
+//!
+//! - **Admission**: a learner is proposed as a member only once it has *acknowledged the View op of
+//!   the primary's newest view*; to be nearly caught up is not enough. Otherwise: B is stopped, C
+//!   is killed, A goes on alone and proposes to admit B, which wakes and still counts itself into
+//!   the view before. As it is among the members proposed, A echoes its Pings again; A is killed, B
+//!   has fresh evidence of that, and decides alone without what A had acknowledged. (An excluded
+//!   server raises its incarnation when it hears of it, too; the rule does not lean on that.)
+//! - **When a promise stops binding**: also once its View op stands in the log of whoever gave it.
+//!   From there on the view itself is one of those in whose terms a quorum is needed, while the
+//!   promise would for ever refuse a server that was admitted later. "Without having that View op"
+//!   means: not in its log, however new its newest view is.
+//! - **Who is silent, who is dead**: a proposal names processes, not servers. In a standing view an
+//!   earlier process of a server may be silent while a later one is a living member.
+//! - **Every promise that was not released binds**, with three servers as with more. For three, the
+//!   newest would do; one rule is simpler.
+//! - **An objection to a death** takes a moment: a voter with a link to somebody whom a proposal calls
+//!   dead waits until that link ends, too, or something comes by it.
+//! - **An old copy of a data directory** is fed like any learner, and is not admitted, since its
+//!   counter was seen before. Once it has everything, it sees in the log how high its counter has to
+//!   be, and raises it.
 
 mod catch_up;
 mod cold_start;
@@ -215,7 +240,7 @@ impl Replica {
                 payload,
             } => self.request(ticket, time, payload),
             Input::Read { ticket } => self.read(ticket, now),
-            Input::Moved { address } => self.moved(address),
+            Input::Moved { address } => self.moved(address, now),
             Input::Persisted { op } => self.persisted(op, now),
             Input::Saved => self.saved(now),
             Input::LinkUp { link, peer, dialed } => self.link_up(link, peer, dialed, now),

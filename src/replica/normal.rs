@@ -70,8 +70,9 @@ impl Replica {
         })
     }
 
-    /// Tells the cluster where this server is reached from now on.
-    pub(super) fn moved(&mut self, address: SocketAddr) {
+    /// Tells the cluster where this server is reached from now on: by the log, or by hellos that
+    /// the primary writes it down from.
+    pub(super) fn moved(&mut self, address: SocketAddr, now: Time) {
         if self.identity.address == address {
             return;
         }
@@ -79,6 +80,9 @@ impl Replica {
         if self.is_primary() {
             let server = self.identity.server;
             self.append_cluster_op(ClusterOp::Move { server, address });
+        } else {
+            self.close_all(now);
+            self.dial_those_due(now);
         }
     }
 

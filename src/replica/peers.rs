@@ -495,6 +495,7 @@ impl Replica {
                 self.append_cluster_op(ClusterOp::Join { server, address });
             }
         }
+        self.welcome_joiners();
     }
 
     /// The id that a process was given here, if it was.
@@ -516,9 +517,15 @@ impl Replica {
     }
 
     /// The primary keeps the addresses in the log up to date.
-    fn note_address(&mut self, server: ServerId, address: SocketAddr) {
-        if self.is_primary() && self.record(server).is_some_and(|r| r.address != address) {
-            self.append_cluster_op(ClusterOp::Move { server, address });
+    pub(super) fn note_address(&mut self, server: ServerId, address: SocketAddr) {
+        if !self.is_primary() {
+            return;
+        }
+        match self.record(server) {
+            Some(record) if record.address == address => {}
+            Some(_) => self.append_cluster_op(ClusterOp::Move { server, address }),
+            // It was forgotten for another one at its address, and is there all the same.
+            None => self.append_cluster_op(ClusterOp::Join { server, address }),
         }
     }
 

@@ -79,6 +79,44 @@ fn any_two_of_three_die_and_the_last_one_serves() {
 }
 
 #[test]
+fn a_backup_that_is_back_at_once_makes_nobody_else_begin_anew() {
+    for away_ms in [0, 1, 5, 15, 30, 60] {
+        for taken in [false, true] {
+            let mut rig = Rig::three();
+            let before = [1, 3].map(|server| *rig.replica(server).identity());
+            rig.kill(2);
+            if taken {
+                // No refusal ever proves its death, and nobody reaches its new process.
+                rig.take_address_of(2);
+            }
+            rig.run_ms(away_ms);
+            rig.restart(2);
+            rig.run_ms(1500);
+            let after = [1, 3].map(|server| *rig.replica(server).identity());
+            assert_eq!(before, after, "after {away_ms} ms, taken: {taken}");
+            assert!(rig.replica(1).serves());
+            assert_eq!(rig.replica(1).view().unwrap().members.len(), 3);
+        }
+    }
+}
+
+#[test]
+fn whose_address_was_taken_is_found_at_another_one() {
+    let mut rig = Rig::three();
+    rig.kill(2);
+    rig.take_address_of(2);
+    rig.restart(2);
+    rig.run_ms(1000);
+    let address = rig.move_away(2);
+    rig.run_ms(1000);
+    for server in 1..=3 {
+        let cluster = rig.replica(server).cluster().unwrap();
+        assert_eq!(cluster.servers[1].address, address, "as {server} knows it");
+    }
+    assert_eq!(rig.replica(1).view().unwrap().members.len(), 3);
+}
+
+#[test]
 fn who_comes_back_finds_the_new_primary() {
     let mut rig = Rig::three();
     rig.kill(1);

@@ -13,7 +13,6 @@ use std::time::Duration;
 
 use super::face::{LinkId, Note, Output};
 use super::{AfterSave, Following, Leading, Replica};
-use crate::limits::BINDINGS_MAX;
 use crate::types::{Binding, ClusterOp, Member, Op, OpNumber, ServerId, Time, View, ViewNumber};
 use crate::wire::operation::encode_op;
 use crate::wire::peer::{Lead, PeerMessage, Proposal};
@@ -28,6 +27,9 @@ const ATTEMPT: Duration = Duration::from_millis(200);
 const PAUSE_MS: (u64, u64) = (10, 120);
 /// How long, in milliseconds, a promise to another may lead to nothing before its giver stands.
 const PATIENCE_MS: (u64, u64) = (250, 500);
+/// So many times as long all of these become while one attempt after the other fails: on slow disks
+/// and long lines nobody would ever be done in time.
+const STRAIN_MAX: u64 = 8;
 
 /// A proposal that this process has promised.
 #[derive(Debug)]
@@ -105,20 +107,32 @@ impl Replica {
         if !self.is_intact() || self.leaving && !self.leads_alone() {
             return false;
         }
-        // What it has just decided is not on its disk yet: the view that it replaces, and those whom
-        // it leaves out, are no reason to stand again.
-        if matches!(self.leading, Leading::Pending(op) if op > self.log.persisted()) {
-            return false;
-        }
         let someone_lost = view.members.iter().any(|m| self.is_lost(*m, now));
-        if self.leading != Leading::No {
-            return someone_lost;
+        match self.leading {
+            // What it has just decided is not on disk yet, and is not among its views.
+            Leading::Pending(op) if op > self.log.persisted() => return false,
+            Leading::Pending(_) | Leading::Active => return someone_lost,
+            Leading::No => {}
         }
         let i_am_primary = view.primary == self.identity.server;
         let primary = view.member(view.primary);
         let primary_lost = primary.is_none_or(|m| self.is_lost(m, now));
-        let is_disturbed = self.promised() > view.number && now >= self.patience_ends();
-        i_am_primary && now >= self.patience_ends() || !i_am_primary && primary_lost || is_disturbed
+        let is_disturbed = self.promised() > view.number;
+        // Whom it has promised something is on his way to lead. To stand against him now would only
+        // take from him what he needs: his view could never come in force.
+        let is_patient =
+            is_disturbed && now < self.patience_ends() && !self.is_promised_in_vain(now);
+        !is_patient && (i_am_primary || primary_lost || is_disturbed)
+    }
+
+    /// Whoever has this server's promise will not lead any more.
+    fn is_promised_in_vain(&self, now: Time) -> bool {
+        self.promised_here.as_ref().is_some_and(|promised| {
+            let candidate = promised.number.candidate();
+            let mut members = promised.members.iter();
+            promised.number == self.promised()
+                && members.any(|m| m.server == candidate && self.is_lost(*m, now))
+        })
     }
 
     /// When a promise to another has had its time.
@@ -134,7 +148,14 @@ impl Replica {
         let spread = PATIENCE_MS.1 - PATIENCE_MS.0;
         let share = self.promised().0.wrapping_mul(0x9e37_79b9)
             ^ self.identity.incarnation.random.wrapping_mul(31);
-        self.promised_at + Duration::from_millis(PATIENCE_MS.0 + share % spread)
+        self.promised_at + Duration::from_millis((PATIENCE_MS.0 + share % spread) * self.strain())
+    }
+
+    /// How many rounds there were since the newest view that is known to be one.
+    fn strain(&self) -> u64 {
+        let round = self.highest_seen.max(self.promised()).round();
+        let failed = round.saturating_sub(self.newest_number().round());
+        failed.clamp(1, STRAIN_MAX)
     }
 
     /// Nobody else is a member.
@@ -206,7 +227,7 @@ impl Replica {
         self.log.standing().skip(skip)
     }
 
-    fn link_to(&self, member: Member) -> Option<LinkId> {
+    pub(super) fn link_to(&self, member: Member) -> Option<LinkId> {
         self.peers.get(&member.server)?.link_to(member)
     }
 
@@ -266,7 +287,7 @@ impl Replica {
             forced: false,
             durable: false,
             ask_at: now,
-            until: now + ATTEMPT,
+            until: now + ATTEMPT * self.strain() as u32,
         });
         self.save();
         self.after_save(AfterSave::OwnPromise(number));
@@ -332,7 +353,7 @@ impl Replica {
     /// A candidacy has come to nothing.
     pub(super) fn give_up(&mut self, now: Time) {
         if self.candidacy.take().is_some() {
-            let pause = self.random.between(PAUSE_MS.0, PAUSE_MS.1);
+            let pause = self.random.between(PAUSE_MS.0, PAUSE_MS.1) * self.strain();
             self.stand_at = Some(now + Duration::from_millis(pause));
             self.cold_at = self.stand_at;
         }
@@ -382,7 +403,7 @@ impl Replica {
             let standing = self.my_standing();
             return self.send_to(from, PeerMessage::Standing(standing));
         }
-        if self.is_bound_against(proposal.candidate) {
+        if self.is_bound_against(proposal.candidate) || self.is_bound_too_often() {
             return;
         }
         match self.objection(&proposal, now) {
@@ -457,7 +478,8 @@ impl Replica {
         self.stand_at = None;
         self.vote.promised = number;
         self.promised_at = now;
-        self.bind(Binding {
+        self.release();
+        self.vote.bindings.push(Binding {
             number,
             members: proposal.members.clone(),
         });
@@ -473,15 +495,10 @@ impl Replica {
         ));
     }
 
-    /// With three servers only the newest promise binds; with more, every one that was not
-    /// released.
-    fn bind(&mut self, binding: Binding) {
-        let is_small = self.log.standing().all(|view| view.members.len() <= 3);
+    /// Lets go of the promises that are released.
+    fn release(&mut self) {
         let mut bindings = std::mem::take(&mut self.vote.bindings);
-        bindings.retain(|other| !is_small && !self.is_released(other));
-        bindings.push(binding);
-        let beyond = bindings.len().saturating_sub(BINDINGS_MAX);
-        bindings.drain(..beyond);
+        bindings.retain(|binding| !self.is_released(binding));
         self.vote.bindings = bindings;
     }
 
@@ -604,15 +621,7 @@ impl Replica {
                 return false;
             }
         }
-        let both = || promised.iter().chain(&silent);
-        let first = both()
-            .find(|m| m.server == view.primary)
-            .or_else(|| both().min_by_key(|m| m.server));
-        match promised.len().cmp(&silent.len()) {
-            std::cmp::Ordering::Greater => true,
-            std::cmp::Ordering::Equal => first.is_some_and(|first| promised.contains(first)),
-            std::cmp::Ordering::Less => false,
-        }
+        outweighs(view, &promised, &silent)
     }
 
     /// The View op goes into the log; nobody is told before it is on disk.
@@ -659,13 +668,7 @@ impl Replica {
         // A member has everything, whatever it began with.
         self.damaged &= !view.contains(self.me());
         self.highest_seen = self.highest_seen.max(view.number);
-        self.vote.bindings.retain(|b| b.number > view.number);
-        if self.vote.bindings.is_empty() {
-            self.vote.bindings.push(Binding {
-                number: view.number,
-                members: view.members.clone(),
-            });
-        }
+        self.release();
         match self.leading {
             Leading::Pending(mine) if mine == op => self.announce(),
             Leading::Pending(_) | Leading::Active => {}
@@ -762,11 +765,11 @@ impl Replica {
         let mut addresses: Vec<_> = linked
             .filter_map(|(server, peer)| Some((*server, peer.address?)))
             .collect();
-        addresses.push((me.server, me.address));
+        if self.record(me.server).is_some() {
+            addresses.push((me.server, me.address));
+        }
         for (server, address) in addresses {
-            if self.record(server).is_some_and(|r| r.address != address) {
-                self.append_cluster_op(ClusterOp::Move { server, address });
-            }
+            self.note_address(server, address);
         }
     }
 
@@ -909,6 +912,20 @@ impl Replica {
         // A member keeps its promises; a learner's concern nobody before it is admitted.
         let has_promised_more = following.view.contains(self.me()) && self.promised() > view;
         !has_promised_more && following.leader == server && following.view.number == view
+    }
+}
+
+/// Whether those who have promised are more than those who are silent, or as many, with the one of
+/// both that ranks first among them.
+pub(super) fn outweighs(view: &View, promised: &[Member], silent: &[Member]) -> bool {
+    let both = || promised.iter().chain(silent);
+    let first = both()
+        .find(|m| m.server == view.primary)
+        .or_else(|| both().min_by_key(|m| m.server));
+    match promised.len().cmp(&silent.len()) {
+        std::cmp::Ordering::Greater => true,
+        std::cmp::Ordering::Equal => first.is_some_and(|first| promised.contains(first)),
+        std::cmp::Ordering::Less => false,
     }
 }
 

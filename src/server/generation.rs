@@ -125,7 +125,7 @@ mod tests {
             std::fs::write(journal(slot, generation).join("segment"), "").unwrap();
             std::fs::write(store(slot, generation), "").unwrap();
         };
-        [0, 2, 3, 4].map(make);
+        [0, 2, 3, 4].into_iter().for_each(make);
         std::fs::write(slot.join("lock"), "").unwrap();
         remove_old(slot, 3).unwrap();
         let mut names = leftovers::names(slot).unwrap();

@@ -30,10 +30,10 @@ use crate::net::secure::{ClusterKey, Dialled, Hellos, Secure, Unproven};
 use crate::replica::{Identity, Input};
 use crate::types::{ErrorCode, RequestNumber};
 use crate::wire::decoded::Decoded;
-use crate::wire::frame::{Frame, Kind, decode_frame};
+use crate::wire::frame::{Frame, Kind, MAGIC, decode_frame};
 use crate::wire::hello::{Hello, LinkHello, PROTOCOL_VERSION, Role, decode_first, encode_hello};
 use crate::wire::message::{Answer, Refusal};
-use crate::wire::reply::encode_answer;
+use crate::wire::reply::{decode_from_server, encode_answer};
 
 use super::Alarm;
 
@@ -82,6 +82,7 @@ impl Server {
             out.extend_from_slice(&ours);
         }
         link.stage = Stage::Greeting(ours);
+        link.said_hello_as = Some(self.replica.identity().member());
         self.expect_handshake(id);
     }
 
@@ -124,6 +125,10 @@ impl Server {
 
     /// Goes on with a link that is not up yet.
     pub(super) fn shake_hands(&mut self, id: ConnectionId, bytes: &[u8]) -> Heard {
+        // Before it has heard a hello, a server takes everybody for a person who reads lines.
+        if bytes.first().is_some_and(|first| *first != MAGIC) {
+            return self.skip_line(id, bytes);
+        }
         let (frame, consumed) = match decode_frame(bytes, FRAME_BODY_BYTES_MAX_BEFORE_LOGIN) {
             Decoded::Message { message, consumed } => (message, consumed),
             Decoded::Incomplete | Decoded::Nothing { .. } => return Heard::NeedsMore,
@@ -149,6 +154,22 @@ impl Server {
         } else {
             Heard::Over
         }
+    }
+
+    /// A line in the place of a hello: a note says nothing, a refusal ends the handshake.
+    fn skip_line(&mut self, id: ConnectionId, bytes: &[u8]) -> Heard {
+        match decode_from_server(bytes) {
+            Decoded::Nothing { consumed } => return Heard::Go(consumed),
+            Decoded::Incomplete => return Heard::NeedsMore,
+            Decoded::Message { .. } | Decoded::Broken { .. } => {}
+        }
+        match refusal_in(bytes) {
+            Some(sentence) => {
+                self.give_up(id, &format!("refuses this server: {sentence}"), false);
+            }
+            None => self.give_up(id, "is no Lastword server: its bytes make no sense", false),
+        }
+        Heard::Over
     }
 
     /// The acceptor's hello has come.
@@ -210,9 +231,15 @@ impl Server {
 
     /// Both sides know each other: from now on the replica talks.
     fn link_is_up(&mut self, id: ConnectionId, peer: Identity, secure: Option<Secure>) {
+        let me = self.replica.identity().member();
         let Some(link) = self.links.all.get_mut(&id) else {
             return;
         };
+        if link.said_hello_as != Some(me) {
+            // It has got an id, or has resigned, since it said hello: the peer would take it for
+            // the process before.
+            return self.give_up(id, "", false);
+        }
         link.stage = Stage::Up { secure };
         link.server = peer.server;
         let input = Input::LinkUp {
@@ -228,6 +255,9 @@ impl Server {
         let ours = self.encoded_hello();
         if let Some(out) = self.network.output(id) {
             out.extend_from_slice(&ours);
+        }
+        if let Some(link) = self.links.all.get_mut(&id) {
+            link.said_hello_as = Some(self.replica.identity().member());
         }
         ours
     }

@@ -18,7 +18,7 @@ use crate::limits::{
 use crate::net::secure::{ClusterKey, Secure};
 use crate::net::{Bounds, CloseReason, ConnectionId};
 use crate::replica::{Input, LinkId, Unwanted};
-use crate::types::{ErrorCode, RequestNumber, ServerId};
+use crate::types::{ErrorCode, Member, RequestNumber, ServerId};
 use crate::wire::decoded::Decoded;
 use crate::wire::frame::{Kind, decode_frame};
 use crate::wire::message::{Answer, Refusal};
@@ -47,6 +47,8 @@ pub(super) struct Link {
     pub stage: Stage,
     /// Who it is; 0 before it is up, and of a server that has no id yet.
     pub server: ServerId,
+    /// As which process this server has said hello by it, once it has.
+    pub said_hello_as: Option<Member>,
     /// What was opened and is the part of a message; always empty without a cluster key.
     pub plain: Vec<u8>,
     /// The peer has said that it does not want this link: its end says nothing about the peer.
@@ -94,6 +96,7 @@ impl Link {
             dialed,
             stage,
             server: ServerId(0),
+            said_hello_as: None,
             plain: Vec::new(),
             dismissed: false,
         }
@@ -150,7 +153,8 @@ impl Server {
         let Some(link) = self.links.all.remove(&id) else {
             return;
         };
-        if !refused {
+        // A listener that is being closed resets who is on his way in.
+        if !refused && error != std::io::ErrorKind::ConnectionReset {
             self.complain(&link.peer.to_string(), &format!("does not answer: {error}"));
         }
         if let Some(address) = link.dialed {
@@ -272,10 +276,11 @@ impl Server {
         let Some(sentence) = refusal_in(bytes) else {
             return;
         };
-        if sentence == Unwanted::Redundant.to_string() {
-            log::debug!("{peer} has another link to this server");
-        } else {
-            self.complain(&peer, &format!("refuses this server: {sentence}"));
+        let what = format!("refuses this server: {sentence}");
+        let mut harmless = [Unwanted::Redundant, Unwanted::Twice].into_iter();
+        match harmless.find(|why| sentence == why.to_string()) {
+            Some(why) => self.complain_of(&peer, why, &what),
+            None => self.complain(&peer, &what),
         }
     }
 
@@ -330,11 +335,7 @@ impl Server {
                     Some(secure) => Secure::seal(secure, &plain, out),
                 }
             }
-            if why == Unwanted::Redundant {
-                log::debug!("{}: {why}", name_of(&link));
-            } else {
-                self.complain(&name_of(&link), &format!("is refused: {why}"));
-            }
+            self.complain_of(&name_of(&link), why, &format!("is refused: {why}"));
         }
         self.network.close_when_sent(id);
     }
@@ -364,6 +365,10 @@ impl Server {
             let input = Input::LinkEnded { link, by_peer };
             self.replica.handle_input(input, self.now);
         } else if let Some(address) = link.dialed {
+            if by_peer {
+                let reason = "ends the connection before it says that it is a Lastword server";
+                log::debug!("{address} {reason}");
+            }
             self.dial_failed(address, false);
         }
     }
@@ -372,6 +377,21 @@ impl Server {
     pub(super) fn name_of_link(&self, id: ConnectionId) -> String {
         let link = self.links.all.get(&id);
         link.map_or_else(|| "a server that is gone".into(), name_of)
+    }
+
+    /// The same, about a link that is not wanted: as a rule there is nothing wrong when there are two
+    /// links for a moment, or when one is there whose end has yet to be seen.
+    fn complain_of(&mut self, about: &str, why: Unwanted, what: &str) {
+        match why {
+            Unwanted::Redundant => log::debug!("{about} {what}"),
+            Unwanted::Twice => {
+                let complaints = &mut self.links.complaints;
+                if complaints.is_news_by_now(about, what, self.now) {
+                    log::warn!("{about} {what}");
+                }
+            }
+            _ => self.complain(about, what),
+        }
     }
 
     /// Writes a line to the log about somebody, unless it was written a moment ago.

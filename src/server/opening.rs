@@ -18,7 +18,7 @@ use crate::journal::superblock::{self, Superblock};
 use crate::journal::{Journal, JournalError, Recovery};
 use crate::replica::{Entry, InvalidLog};
 use crate::store::{SqliteStore, Store, remove_snapshot};
-use crate::types::{ClusterId, Incarnation, Lineage, OpNumber, ServerId, Vote};
+use crate::types::{Cluster, ClusterId, Incarnation, Lineage, OpNumber, ServerId, Vote};
 
 /// What a slot held, or was founded with.
 pub(super) struct Opened {
@@ -84,7 +84,7 @@ impl Opened {
             Err(Unusable::Damaged(error)) => {
                 let cluster = image.and_then(|image| image.cluster);
                 // Nobody could repair the only server that there is.
-                if cluster.as_ref().is_some_and(|it| it.servers.len() < 2) {
+                if !has_others(&superblock, cluster.as_ref()) {
                     return Err(error);
                 }
                 log::error!("{error}");
@@ -204,6 +204,17 @@ impl Opened {
         self.superblock = Some(superblock.clone());
         Ok(superblock)
     }
+}
+
+/// Whether there is another server, as far as a server knows whose journal or store is damaged: it
+/// was given its id by one, or its store or the views that it has promised speak of one.
+fn has_others(superblock: &Superblock, cluster: Option<&Cluster>) -> bool {
+    let is_other = |server: ServerId| server != superblock.server;
+    let mut promised = superblock.vote.bindings.iter().flat_map(|it| &it.members);
+    let mut servers = cluster.iter().flat_map(|it| &it.servers);
+    is_other(FOUNDER)
+        || promised.any(|it| is_other(it.server))
+        || servers.any(|it| is_other(it.server))
 }
 
 /// The id of a cluster's first server.

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::common::files::{assert_untouched, files, find_last, listing};
+use crate::common::files::{assert_untouched, files, find_last, last_record, listing};
 use crate::common::server::TestServer;
 
 /// Where a text stands in the journal. The store's files hold it, too, but are not meant.
@@ -71,7 +71,8 @@ fn what_was_not_finished_at_the_end_is_cut_off() {
     let (path, _) = in_the_journal(&server.data(), "message number 19.");
     // What a crash leaves of a next record: its first bytes, and what stood there before.
     let begin_again = |bytes: &[u8], length| bytes[..length].to_vec();
-    let (begin, _) = last_record(&fs::read(&path).expect("a segment"));
+    let last = last_record(&fs::read(&path).expect("a segment"));
+    let (begin, _) = last.expect("a record");
     let record = fs::read(&path).expect("a segment")[begin..].to_vec();
     for piece in [
         begin_again(&record, 1),
@@ -81,23 +82,13 @@ fn what_was_not_finished_at_the_end_is_cut_off() {
         vec![0xff; 100],
     ] {
         change(&path, |bytes| {
-            let (_, end) = last_record(bytes);
+            let (_, end) = last_record(bytes).expect("a record");
             bytes[end..end + piece.len()].copy_from_slice(&piece);
         });
         server.restart();
         assert_eq!(server.login("alice").messages("LOG").len(), 20, "{piece:?}");
         server.kill();
     }
-}
-
-/// Where the last record of a segment begins and ends.
-fn last_record(bytes: &[u8]) -> (usize, usize) {
-    let begin = find_last(bytes, &[0xff, b'L', b'W', 0xfe]).expect("a record's magic");
-    let length = bytes[begin + 12..begin + 16]
-        .try_into()
-        .expect("four bytes");
-    let length = 32 + u32::from_be_bytes(length) as usize;
-    (begin, begin + length.next_multiple_of(8))
 }
 
 #[test]

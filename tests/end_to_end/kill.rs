@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::common::random::Random;
 use crate::common::server::TestServer;
-use crate::load::{self, Ledger, check_everything};
+use crate::load::{self, Finder, Ledger, check_everything};
 
 const KILLS: u64 = 20;
 
@@ -12,26 +12,24 @@ const KILLS: u64 = 20;
 fn killed_twenty_times_under_load_it_keeps_every_word() {
     let mut server = TestServer::start();
     let ledger = Ledger::default();
+    let finder = Finder::at(server.address());
     let mut random = Random::new(20);
     std::thread::scope(|scope| {
-        let clients = load::start(scope, &server, &ledger);
+        let clients = load::start(scope, &finder, &ledger);
         for _ in 0..KILLS {
             ledger.wait_for_more(random.between(20..150));
             server.kill();
             server.restart();
         }
         ledger.wait_for_more(100);
-        ledger.stop();
-        for client in clients {
-            client.join().expect("no client failed");
-        }
+        clients.finish();
     });
-    check_everything(&server, &ledger);
+    check_everything(server.address(), &ledger);
 
     // And once more from the disk alone, after an end that nothing was going on at.
     server.kill();
     server.restart();
-    check_everything(&server, &ledger);
+    check_everything(server.address(), &ledger);
     server.assert_well();
 }
 
@@ -39,8 +37,9 @@ fn killed_twenty_times_under_load_it_keeps_every_word() {
 fn killed_while_it_starts_it_loses_nothing() {
     let mut server = TestServer::start();
     let ledger = Ledger::default();
+    let finder = Finder::at(server.address());
     std::thread::scope(|scope| {
-        let clients = load::start(scope, &server, &ledger);
+        let clients = load::start(scope, &finder, &ledger);
         ledger.wait_for_more(500);
         for round in 0..10 {
             server.kill();
@@ -48,20 +47,18 @@ fn killed_while_it_starts_it_loses_nothing() {
             server.restart();
             ledger.wait_for_more(10);
         }
-        ledger.stop();
-        for client in clients {
-            client.join().expect("no client failed");
-        }
+        clients.finish();
     });
-    check_everything(&server, &ledger);
+    check_everything(server.address(), &ledger);
 }
 
 #[test]
 fn asked_to_end_under_load_it_says_goodbye_and_loses_nothing() {
     let mut server = TestServer::start();
     let ledger = Ledger::default();
+    let finder = Finder::at(server.address());
     std::thread::scope(|scope| {
-        let clients = load::start(scope, &server, &ledger);
+        let clients = load::start(scope, &finder, &ledger);
         for _ in 0..3 {
             ledger.wait_for_more(200);
             let mut idle = server.text();
@@ -83,12 +80,9 @@ fn asked_to_end_under_load_it_says_goodbye_and_loses_nothing() {
             );
             server.restart();
         }
-        ledger.stop();
-        for client in clients {
-            client.join().expect("no client failed");
-        }
+        clients.finish();
     });
-    check_everything(&server, &ledger);
+    check_everything(server.address(), &ledger);
 }
 
 #[test]

@@ -20,6 +20,8 @@ pub struct Rig {
     links: BTreeMap<LinkId, (u16, u16)>,
     next_link: u64,
     cuts: Vec<(u16, u16)>,
+    /// Addresses that other programs have: they take connections and say nothing.
+    taken: Vec<SocketAddr>,
     /// What is on its way, with when it arrives.
     mail: Vec<(Time, u16, Mail)>,
     acknowledged: Vec<u64>,
@@ -73,6 +75,7 @@ impl Rig {
             links: BTreeMap::new(),
             next_link: 1,
             cuts: Vec::new(),
+            taken: Vec::new(),
             mail: Vec::new(),
             acknowledged: Vec::new(),
         }
@@ -212,6 +215,21 @@ impl Rig {
         };
         node.replica = Some(Replica::start(start, config(node.process), now).unwrap());
         self.drain(server);
+    }
+
+    /// Another program takes the address that a server has left.
+    pub fn take_address_of(&mut self, server: u16) {
+        let address = self.node(server).address;
+        self.taken.push(address);
+    }
+
+    /// A server takes an address that is free.
+    pub fn move_away(&mut self, server: u16) -> SocketAddr {
+        let address: SocketAddr = ([127, 0, 0, 1], 6000 + server).into();
+        self.node(server).address = address;
+        self.node(server).identity.address = address;
+        self.input(server, Input::Moved { address });
+        address
     }
 
     pub fn pause(&mut self, server: u16) {
@@ -451,6 +469,9 @@ impl Rig {
     }
 
     fn dial(&mut self, from: u16, address: SocketAddr) {
+        if self.taken.contains(&address) {
+            return self.post(from, Mail::Failed(address, false));
+        }
         let is_service = address == SocketAddr::from(SERVICE);
         let listens = |(_, node): &(&u16, &Node)| {
             let replica = node.replica.as_ref();

@@ -41,6 +41,14 @@ pub fn find_last(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
         .rposition(|window| window == wanted)
 }
 
+/// Where the last record of a journal's segment begins and ends; `None` if it holds none.
+pub fn last_record(bytes: &[u8]) -> Option<(usize, usize)> {
+    let begin = find_last(bytes, &[0xff, b'L', b'W', 0xfe])?;
+    let length = bytes.get(begin + 12..begin + 16)?.try_into().ok()?;
+    let length = 32 + u32::from_be_bytes(length) as usize;
+    Some((begin, begin + length.next_multiple_of(8)))
+}
+
 fn add(path: &Path, all: &mut Listing) {
     let about = fs::symlink_metadata(path).expect("what a listing has found is there");
     if about.is_dir() {

@@ -2,10 +2,12 @@
 //! for an answer or fail, never for a time.
 
 pub mod binary;
+pub mod closed_loop;
 pub mod files;
 pub mod process;
 pub mod random;
 pub mod server;
+pub mod status;
 pub mod text;
 
 use std::time::{Duration, Instant};

@@ -196,6 +196,9 @@ impl TestServer {
             "--data".into(),
             self.data().into(),
         ];
+        if !self.options.iter().any(|option| option == "--backups") {
+            words.extend(["--backups".into(), "0".into()]);
+        }
         words.extend(self.options.iter().map(OsString::from));
         let mut command = match self.descriptors {
             None => Command::new(SERVER),

@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::time::Duration;
 
 use super::{PASSWORD, PATIENCE};
 
@@ -15,6 +16,8 @@ pub struct TextClient {
     pushed: VecDeque<Message>,
     /// Notes that were not looked at yet.
     notes: VecDeque<String>,
+    /// Nothing coming for long is the end of the connection, and no failure of the test.
+    gives_up: bool,
 }
 
 /// An answer: its lines with `* ` before them, and its last line.
@@ -51,7 +54,26 @@ impl TextClient {
             reader: BufReader::new(stream),
             pushed: VecDeque::new(),
             notes: VecDeque::new(),
+            gives_up: false,
         }
+    }
+
+    /// A connection to a server that may be mute: after so long without a word of it, it counts as
+    /// gone.
+    pub fn try_connect_for(address: SocketAddr, patience: Duration) -> Option<Self> {
+        let mut client = Self::over(TcpStream::connect_timeout(&address, patience).ok()?);
+        client.give_up_after(patience);
+        Some(client)
+    }
+
+    /// From now on, after so long without a word of the server, it counts as gone.
+    pub fn give_up_after(&mut self, patience: Duration) {
+        let stream = self.reader.get_ref();
+        stream.set_read_timeout(Some(patience)).expect("a time-out");
+        stream
+            .set_write_timeout(Some(patience))
+            .expect("a time-out");
+        self.gives_up = true;
     }
 
     // --- saying ---
@@ -93,7 +115,11 @@ impl TextClient {
             Ok(_) => {}
             // What the peer of a closed connection gets that still had something to say.
             Err(e) if e.kind() == ErrorKind::ConnectionReset => return None,
+            Err(_) if self.gives_up => return None,
             Err(e) => panic!("no line comes: {e}; so far {:?}", bytes.escape_ascii()),
+        }
+        if self.gives_up && bytes.last() != Some(&b'\n') {
+            return None;
         }
         assert_eq!(
             bytes.pop(),

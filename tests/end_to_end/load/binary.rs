@@ -2,15 +2,14 @@
 //! is open under the same numbers; and, to see that the server remembers, for some that is not.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 
 use lastword::types::{Name, OpNumber, Text};
 use lastword::wire::message::{Answer, Deliver, Request};
 
-use crate::common::binary::{BinaryClient, Login};
+use crate::common::binary::{BinaryClient, Login, is_elsewhere};
 use crate::common::eventually;
 
-use super::{BINARY_NAMES, Ledger, OPEN, TEXT_NAMES};
+use super::{BINARY_NAMES, Finder, Ledger, OPEN, TEXT_NAMES};
 
 /// So many answered requests stay above the lowest open number, and are asked again after a crash.
 const REMEMBERED: u64 = 8;
@@ -40,7 +39,7 @@ struct Load<'l> {
 }
 
 /// Sends until the ledger says stop, then until everything is answered.
-pub fn run(address: SocketAddr, name: &'static str, login: Login, ledger: &Ledger) {
+pub fn run(finder: &Finder, name: &'static str, login: Login, ledger: &Ledger) {
     let mut load = Load {
         name,
         ledger,
@@ -50,7 +49,7 @@ pub fn run(address: SocketAddr, name: &'static str, login: Login, ledger: &Ledge
         seen: 0,
     };
     let connected = || {
-        let mut client = BinaryClient::try_connect(address)?;
+        let mut client = finder.binary()?;
         client.resume(login, Deliver::Unread)?;
         Some(client)
     };
@@ -75,8 +74,8 @@ impl Load<'_> {
             let told = match answer.last {
                 Ok(Answer::Sent { id }) => id.0,
                 Ok(Answer::Acknowledged { up_to }) => up_to.0,
-                // On its way out, a server may say so.
-                Err(refusal) if refusal.code.word() == "shutting_down" => continue,
+                // On its way out, or when another one takes over, a server may say so.
+                Err(refusal) if is_elsewhere(refusal.code) => return None,
                 other => panic!("{} got {other:?} for {}", self.name, answer.number),
             };
             match self.answered.get(&answer.number) {
@@ -87,6 +86,7 @@ impl Load<'_> {
                 None => self.note(answer.number, told),
             }
             self.look_at(client);
+            self.ledger.pause();
         }
     }
 

@@ -1,6 +1,7 @@
 //! Is everything there that was acknowledged, once, in order, whichever way one looks?
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::SocketAddr;
 use std::process::Command;
 
 use lastword::types::SessionId;
@@ -8,14 +9,19 @@ use lastword::wire::message::Deliver;
 
 use crate::common::PASSWORD;
 use crate::common::binary::BinaryClient;
-use crate::common::server::TestServer;
-use crate::common::text::{Message, ids};
+use crate::common::text::{Message, TextClient, ids};
+
+use tempfile::TempDir;
 
 use super::ledger::Told;
 use super::{BINARY_NAMES, Ledger, TEXT_NAMES, session};
 
-/// Compares what the clients were told with what the server says now.
-pub fn check_everything(server: &TestServer, ledger: &Ledger) {
+/// What each account sees.
+pub type Logs = BTreeMap<&'static str, Vec<Message>>;
+
+/// Compares what the clients were told with what the server at this address says now. Answers what
+/// each account sees there.
+pub fn check_everything(server: SocketAddr, ledger: &Ledger) -> Logs {
     let told = ledger.told();
     let mut logs = BTreeMap::new();
     for name in BINARY_NAMES.into_iter().chain(TEXT_NAMES) {
@@ -25,11 +31,31 @@ pub fn check_everything(server: &TestServer, ledger: &Ledger) {
     }
     check_messages(&logs, &told);
     check_accounts(server, &told);
+    logs
+}
+
+/// Fails if the server at this address says anything else than another one has said: there is one
+/// order, on all of them.
+pub fn check_same(server: SocketAddr, logs: &Logs) {
+    for (name, log) in logs {
+        assert_same(
+            "another server",
+            name,
+            &login(server, name).messages("LOG"),
+            log,
+        );
+    }
+}
+
+fn login(server: SocketAddr, name: &str) -> TextClient {
+    let mut client = TextClient::connect(server);
+    client.login_with(name, PASSWORD);
+    client
 }
 
 /// The log of an account, which is the same by every way there is.
-fn all_ways_to_see(server: &TestServer, name: &str) -> Vec<Message> {
-    let mut text = server.login(name);
+fn all_ways_to_see(server: SocketAddr, name: &str) -> Vec<Message> {
+    let mut text = login(server, name);
     let log = text.messages("LOG");
     let increasing = log.is_sorted_by(|one, other| one.id < other.id);
     assert!(
@@ -50,7 +76,7 @@ fn all_ways_to_see(server: &TestServer, name: &str) -> Vec<Message> {
     }
     assert_same("HISTORY", name, &pages, &log);
 
-    let mut binary = BinaryClient::connect(server.address());
+    let mut binary = BinaryClient::connect(server);
     binary.login(name, own_session(name), Deliver::Nothing);
     assert_same("LOG in frames", name, &binary.log(), &log);
 
@@ -84,11 +110,12 @@ fn assert_same(how: &str, name: &str, seen: &[Message], expected: &[Message]) {
 }
 
 /// Messages as the client prints them for programs.
-fn by_the_client(server: &TestServer, name: &str, arguments: &[&str]) -> Vec<Message> {
-    let password_file = server.folder().join("password");
+fn by_the_client(server: SocketAddr, name: &str, arguments: &[&str]) -> Vec<Message> {
+    let folder = TempDir::with_prefix("lastword-test-").expect("a folder for the password");
+    let password_file = folder.path().join("password");
     std::fs::write(&password_file, format!("{PASSWORD}\n")).expect("a file for the password");
     let output = Command::new(env!("CARGO_BIN_EXE_client"))
-        .args(["--server", &server.address().to_string(), "--user", name])
+        .args(["--server", &server.to_string(), "--user", name])
         .arg("--password-file")
         .arg(&password_file)
         .args(arguments)
@@ -114,9 +141,9 @@ fn parse_json(line: &str) -> Message {
 }
 
 /// Unread is what came to the account after its cursor.
-fn check_unread(server: &TestServer, name: &str, log: &[Message], told: &Told) {
+fn check_unread(server: SocketAddr, name: &str, log: &[Message], told: &Told) {
     let cursor = told.read.get(name).copied().unwrap_or(0);
-    let unread = ids(&server.text().login_unread(name));
+    let unread = ids(&TextClient::connect(server).login_unread(name));
     let received = log.iter().filter(|message| message.to == name);
     let expected: Vec<u64> = received
         .map(|message| message.id)
@@ -175,8 +202,8 @@ fn check_messages(logs: &BTreeMap<&str, Vec<Message>>, told: &Told) {
     }
 }
 
-fn check_accounts(server: &TestServer, told: &Told) {
-    let answer = server.login(TEXT_NAMES[0]).ask("LIST");
+fn check_accounts(server: SocketAddr, told: &Told) {
+    let answer = login(server, TEXT_NAMES[0]).ask("LIST");
     let listed = answer.lines.iter().map(|line| line.split(' ').nth(1));
     let listed: BTreeSet<String> = listed
         .map(|name| name.expect("a name").to_string())

@@ -1,25 +1,23 @@
 //! Is an account made once, however often its creation is asked for again?
 
-use std::net::SocketAddr;
-
 use lastword::types::{Name, Password, SessionId};
 use lastword::wire::message::{Answer, Request};
 
-use crate::common::binary::BinaryClient;
+use crate::common::binary::{BinaryClient, is_elsewhere};
 use crate::common::{PASSWORD, eventually};
 
-use super::Ledger;
+use super::{Finder, Ledger};
 
 /// Makes one account after the other until the ledger says stop. Each one is asked for until there
 /// is an answer, which is never that somebody else has the name.
-pub fn run(address: SocketAddr, session: SessionId, ledger: &Ledger) {
+pub fn run(finder: &Finder, session: SessionId, ledger: &Ledger) {
     let mut client = None;
     let mut number = 1;
     while ledger.goes_on() {
         let name = format!("c{number}");
         eventually("an account is made", || {
             if client.is_none() {
-                client = BinaryClient::try_connect(address);
+                client = finder.binary();
             }
             let made = create(client.as_mut()?, session, number, &name);
             if made.is_none() {
@@ -28,6 +26,7 @@ pub fn run(address: SocketAddr, session: SessionId, ledger: &Ledger) {
             made
         });
         ledger.created(&name);
+        ledger.pause();
         number += 1;
     }
 }
@@ -41,7 +40,7 @@ fn create(client: &mut BinaryClient, session: SessionId, number: u64, name: &str
     client.say(number, number, &request)?;
     match client.try_answer()?.last {
         Ok(Answer::Created { name: made }) if made.as_str() == name => Some(()),
-        Err(refusal) if refusal.code.word() == "shutting_down" => None,
+        Err(refusal) if is_elsewhere(refusal.code) => None,
         other => panic!("to CREATE {name} {number}: {other:?}"),
     }
 }

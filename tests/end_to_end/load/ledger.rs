@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use crate::common::eventually;
 
@@ -13,6 +14,8 @@ pub struct Ledger {
     count: AtomicU64,
     /// No client is to ask anything new.
     stop: AtomicBool,
+    /// How long each client waits after an answer.
+    pause: Duration,
     told: Mutex<Told>,
 }
 
@@ -36,6 +39,15 @@ pub struct Sent {
 }
 
 impl Ledger {
+    /// For clients that do not hurry: what is looked at is how they get over what happens to the
+    /// servers, and everything that they sent has to be compared afterwards.
+    pub fn unhurried() -> Self {
+        Self {
+            pause: Duration::from_millis(4),
+            ..Self::default()
+        }
+    }
+
     /// A message has this id.
     pub fn sent(&self, id: u64, from: &str, to: &str, text: &str) {
         let sent = Sent {
@@ -82,6 +94,13 @@ impl Ledger {
     /// Asks the clients to come to an end.
     pub fn stop(&self) {
         self.stop.store(true, Ordering::Relaxed);
+    }
+
+    /// Lets a client rest after an answer.
+    pub fn pause(&self) {
+        if !self.pause.is_zero() {
+            std::thread::sleep(self.pause);
+        }
     }
 
     /// Whether a client may ask something new.

@@ -4,10 +4,10 @@
 mod binary;
 mod checker;
 mod creator;
+mod finder;
 mod ledger;
 mod text;
 
-use std::net::SocketAddr;
 use std::thread::{Scope, ScopedJoinHandle};
 
 use lastword::types::SessionId;
@@ -15,9 +15,10 @@ use lastword::wire::message::Deliver;
 
 use crate::common::binary::{BinaryClient, Login};
 use crate::common::random::Random;
-use crate::common::server::TestServer;
+use crate::common::text::TextClient;
 
-pub use checker::check_everything;
+pub use checker::{check_everything, check_same};
+pub use finder::Finder;
 pub use ledger::Ledger;
 
 /// Accounts whose clients speak frames; each sends to the next, and to the first text account.
@@ -27,34 +28,60 @@ const TEXT_NAMES: [&str; 2] = ["t0", "t1"];
 /// Requests that each client has open.
 const OPEN: usize = 16;
 
+/// The clients that are under way. Whatever comes in between, they come to an end: a scope waits
+/// for its threads, and a test that failed would hang otherwise.
+pub struct Clients<'scope> {
+    threads: Vec<ScopedJoinHandle<'scope, ()>>,
+    ledger: &'scope Ledger,
+}
+
 /// Makes the accounts, logs them in, and sets their clients going. They stop when the ledger says
 /// so and all that they asked is answered.
 pub fn start<'scope>(
     scope: &'scope Scope<'scope, '_>,
-    server: &TestServer,
+    finder: &'scope Finder,
     ledger: &'scope Ledger,
-) -> Vec<ScopedJoinHandle<'scope, ()>> {
-    let address = server.address();
-    let mut first = server.text();
+) -> Clients<'scope> {
+    let address = finder.primary();
+    let mut first = TextClient::connect(address);
     for name in BINARY_NAMES.into_iter().chain(TEXT_NAMES) {
         first.create(name);
         ledger.created(name);
     }
-    let mut clients = Vec::new();
+    let mut clients = Clients {
+        threads: Vec::new(),
+        ledger,
+    };
     for (place, name) in BINARY_NAMES.into_iter().enumerate() {
-        let login = log_in(address, name, session(place as u64));
-        clients.push(scope.spawn(move || binary::run(address, name, login, ledger)));
+        // A session from before anything goes wrong, so that it has to be there ever after.
+        let mut client = BinaryClient::connect(address);
+        let login: Login = client.login(name, session(place as u64), Deliver::Nothing);
+        let run = move || binary::run(finder, name, login, ledger);
+        clients.threads.push(scope.spawn(run));
     }
     for name in TEXT_NAMES {
-        clients.push(scope.spawn(move || text::run(address, name, ledger)));
+        let run = move || text::run(finder, name, ledger);
+        clients.threads.push(scope.spawn(run));
     }
-    clients.push(scope.spawn(move || creator::run(address, session(99), ledger)));
+    let run = move || creator::run(finder, session(99), ledger);
+    clients.threads.push(scope.spawn(run));
     clients
 }
 
-/// Opens a session before anything goes wrong, so that it has to be there ever after.
-fn log_in(address: SocketAddr, name: &str, session: SessionId) -> Login {
-    BinaryClient::connect(address).login(name, session, Deliver::Nothing)
+impl Clients<'_> {
+    /// Asks them to come to an end, and waits for it.
+    pub fn finish(mut self) {
+        self.ledger.stop();
+        for thread in self.threads.drain(..) {
+            thread.join().expect("no client failed");
+        }
+    }
+}
+
+impl Drop for Clients<'_> {
+    fn drop(&mut self) {
+        self.ledger.stop();
+    }
 }
 
 fn session(seed: u64) -> SessionId {

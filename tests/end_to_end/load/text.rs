@@ -2,26 +2,33 @@
 //! crash sends something else: what was open may be there or not, but not twice.
 
 use std::collections::VecDeque;
-use std::net::{SocketAddr, TcpStream};
 
 use crate::common::text::TextClient;
 use crate::common::{PASSWORD, eventually};
 
-use super::{Ledger, OPEN, TEXT_NAMES};
+use super::{Finder, Ledger, OPEN, TEXT_NAMES};
+
+/// How a server begins its answer when it does not lead, or not any more.
+const ELSEWHERE: [&str; 4] = [
+    "ERR not_primary ",
+    "ERR not_ready ",
+    "ERR unknown_outcome ",
+    "ERR shutting_down ",
+];
 
 /// Sends until the ledger says stop.
-pub fn run(address: SocketAddr, name: &'static str, ledger: &Ledger) {
+pub fn run(finder: &Finder, name: &'static str, ledger: &Ledger) {
     let mut next = 0;
     loop {
-        let mut client = eventually("a login after a crash", || logged_in(address, name));
+        let mut client = eventually("a login after a crash", || logged_in(finder, name));
         if send(&mut client, name, &mut next, ledger).is_some() {
             return;
         }
     }
 }
 
-fn logged_in(address: SocketAddr, name: &str) -> Option<TextClient> {
-    let mut client = TextClient::over(TcpStream::connect(address).ok()?);
+fn logged_in(finder: &Finder, name: &str) -> Option<TextClient> {
+    let mut client = finder.text()?;
     let answer = client.try_ask(&format!("LOGIN {name} {PASSWORD}"))?;
     answer.last.starts_with("OK ").then_some(client)
 }
@@ -44,12 +51,14 @@ fn send(client: &mut TextClient, name: &str, next: &mut u64, ledger: &Ledger) ->
             return Some(());
         };
         let last = client.try_answer()?.last;
-        if last.starts_with("ERR shutting_down ") {
-            continue;
+        // It may be there or not; where it is asked for again is another matter.
+        if ELSEWHERE.iter().any(|code| last.starts_with(code)) {
+            return None;
         }
         let id = last.strip_prefix("OK ").and_then(|id| id.parse().ok());
         let id = id.unwrap_or_else(|| panic!("{name} got {last:?} for {text:?}"));
         ledger.sent(id, name, to, &text);
+        ledger.pause();
         // One of the two says what it has read.
         if name == TEXT_NAMES[1]
             && let Some(message) = client.pushed().last()

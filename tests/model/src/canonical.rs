@@ -1,0 +1,240 @@
+//! Which states cannot be told apart?
+//!
+//! A search is finite, and small, only because of this. View numbers matter by their order, and
+//! only while somebody knows them: a candidate that tries a hundred times in vain comes back to
+//! the state where it began. The same holds for incarnations. What everybody knows to be
+//! committed cannot be disputed any more, so the logs begin after it. And news that a server may
+//! have at any time, and that only ever allows it more, it has at once: that a promise is released.
+
+use crate::rules::{Guard, Setting};
+use crate::state::{
+    Contact, Entry, Id, LOG_MAX, NUMBERS_MAX, Number, Numbers, OPS_MAX, Process, Proposal,
+    SERVERS_MAX, State, numbers,
+};
+
+impl State {
+    /// Turns this state into the one that stands for all that are like it.
+    pub(crate) fn make_canonical(&mut self, setting: &Setting) {
+        if setting.world.prompt_pings {
+            self.carry_pings(setting);
+        }
+        self.release_promises(setting);
+        self.forget_what_nobody_asks(setting);
+        self.shorten_logs();
+        self.renumber_views(setting);
+        self.renumber_incarnations();
+    }
+
+    /// Links that work have carried pings already.
+    fn carry_pings(&mut self, setting: &Setting) {
+        let guarded = setting.rules.hold(Guard::NoEchoToTheExcluded);
+        for server in self.all() {
+            for other in self.all() {
+                if self.linked(server, other) {
+                    self.ping(server, other, guarded);
+                }
+            }
+        }
+    }
+
+    /// A promise stops to bind when its View op is in one's own log, where the view itself takes
+    /// its place, or when a member of the promised view is heard of that will never have it.
+    fn release_promises(&mut self, setting: &Setting) {
+        let rules = &setting.rules;
+        for server in self.all() {
+            if self.servers[server].binding == 0 {
+                continue;
+            }
+            for promised in numbers(self.servers[server].binding) {
+                let kept = rules.hold(Guard::PromiseBinds)
+                    && !self.has_view(server, promised)
+                    && !(rules.hold(Guard::PromiseIsReleased)
+                        && self.is_released(
+                            server,
+                            promised,
+                            rules.hold(Guard::ReleasedWithoutViewOp),
+                        ));
+                self.servers[server].binding &= !(Numbers::from(!kept) << promised);
+            }
+        }
+    }
+
+    /// Whether a member of the promised view, within `server`'s reach, has promised a higher
+    /// number or ended, without having that View op.
+    fn is_released(&self, server: Id, promised: Number, guarded: bool) -> bool {
+        let members = self.proposals[usize::from(promised)].members;
+        self.all().any(|member| {
+            members[member] != 0
+                && (member == server || self.reaches(server, member))
+                && !(guarded && self.has_view(member, promised))
+                && (self.servers[member].promised > promised
+                    || self.servers[member].incarnation > members[member])
+        })
+    }
+
+    /// Fields that no step will look at before they are written again.
+    fn forget_what_nobody_asks(&mut self, setting: &Setting) {
+        for server in self.all() {
+            let view = self.view(server);
+            let state = &mut self.servers[server];
+            // A view counts as promised: whoever has its View op takes nothing lower.
+            state.promised = state.promised.max(view);
+        }
+        if !setting.rules.hold(Guard::IncarnationRises) {
+            return;
+        }
+        for server in self.all() {
+            for other in self.all().filter(|&other| other != server) {
+                // Whoever starts again begins with new links: what it heard before, or who echoed
+                // it, is nothing to it.
+                let contact = &mut self.contact[server][other];
+                match (self.servers[server].process, self.servers[other].process) {
+                    (Process::Down, Process::Down) => *contact = Contact::Stale,
+                    (Process::Down, _) => *contact = (*contact).max(Contact::Stale),
+                    (_, Process::Down) if *contact == Contact::Stale => *contact = Contact::Silent,
+                    _ => {}
+                }
+                let known = self.servers[server].dead[other] + 1 >= self.servers[other].incarnation;
+                if self.is_down(server) || known {
+                    self.fresh_before[other] &= !(1 << server);
+                }
+            }
+        }
+    }
+
+    /// Drops what comes before the newest View op that everybody knows to be committed.
+    fn shorten_logs(&mut self) {
+        let first = self.servers[0].log;
+        let mut common = usize::from(self.servers[0].commit);
+        for server in &self.servers[1..self.count] {
+            common = common.min(usize::from(server.commit));
+            let differs = |&at: &usize| server.log[at] != first[at];
+            common = (0..common).find(differs).unwrap_or(common);
+        }
+        let newest = first[..common].iter().rposition(|entry| entry.is_view());
+        let dropped = newest.unwrap_or(0);
+        if dropped == 0 {
+            return;
+        }
+        let values: Vec<u8> = first[..dropped]
+            .iter()
+            .filter(|entry| !entry.is_view())
+            .map(|entry| entry.value())
+            .collect();
+        if self.answered[..values.len()] != values {
+            // Committed by whoever has not answered yet.
+            return;
+        }
+        self.answered.rotate_left(values.len());
+        self.answered[OPS_MAX - values.len()..].fill(0);
+        self.answered_count -= values.len() as u8;
+        for server in &mut self.servers[..self.count] {
+            server.log.rotate_left(dropped);
+            server.log[LOG_MAX - dropped..].fill(Entry::default());
+            server.length -= dropped as u8;
+            server.commit -= dropped as u8;
+            for acknowledged in &mut server.acknowledged {
+                *acknowledged = acknowledged.saturating_sub(dropped as u8);
+            }
+        }
+    }
+
+    /// Makes room for a proposal under this number; higher numbers move up.
+    pub(crate) fn insert_number(&mut self, number: Number, proposal: Proposal) {
+        let mut map = [0; NUMBERS_MAX];
+        for old in 1..=self.highest {
+            map[usize::from(old)] = old + Number::from(old >= number);
+        }
+        let (from, to) = (usize::from(number), usize::from(self.highest));
+        self.proposals
+            .copy_within(from..=to.max(from - 1), from + 1);
+        self.proposals[from] = proposal;
+        self.highest += 1;
+        self.map_numbers(&map);
+    }
+
+    /// Forgets numbers that nobody knows, and what nobody asks about the others.
+    fn renumber_views(&mut self, setting: &Setting) {
+        let (mut known, mut open): (Numbers, Numbers) = (1, 0);
+        for id in self.all() {
+            let server = &self.servers[id];
+            known |= 1 << server.promised | 1 << server.candidate | server.binding;
+            open |= 1 << server.candidate;
+            if setting.world.late_frames {
+                open |= 1 << server.promised;
+            }
+            for entry in &server.log[..usize::from(server.length)] {
+                known |= 1 << entry.number();
+            }
+        }
+        let (mut map, mut kept) = ([0; NUMBERS_MAX], 0);
+        for number in 1..=self.highest {
+            let at = usize::from(number);
+            if open >> number & 1 == 0 {
+                self.proposals[at].silent = [0; SERVERS_MAX];
+                self.proposals[at].cold = false;
+            }
+            if known >> number & 1 == 1 {
+                kept += 1;
+                map[at] = kept;
+                self.proposals[usize::from(kept)] = self.proposals[at];
+            }
+        }
+        if kept < self.highest {
+            self.proposals[usize::from(kept) + 1..=usize::from(self.highest)]
+                .fill(Proposal::default());
+            self.highest = kept;
+            self.map_numbers(&map);
+        }
+    }
+
+    /// Gives each number that a server knows its new rank.
+    fn map_numbers(&mut self, map: &[Number; NUMBERS_MAX]) {
+        for server in &mut self.servers[..self.count] {
+            server.promised = map[usize::from(server.promised)];
+            server.candidate = map[usize::from(server.candidate)];
+            server.binding = numbers(server.binding)
+                .map(|number| 1 << map[usize::from(number)])
+                .sum();
+            for entry in &mut server.log[..usize::from(server.length)] {
+                *entry = Entry::op(map[usize::from(entry.number())], entry.value());
+            }
+        }
+    }
+
+    /// Ranks each server's incarnations that matter: the one that runs, and members of views.
+    fn renumber_incarnations(&mut self) {
+        for id in self.all() {
+            let current = self.servers[id].incarnation;
+            let mut known: u32 = 1 << current;
+            for proposal in &self.proposals[1..=usize::from(self.highest)] {
+                known |= 1 << proposal.members[id];
+            }
+            let before = current - 1;
+            if known >> before & 1 == 0 || before == 0 {
+                self.fresh_before[id] = 0;
+            }
+            known &= !1;
+            if known + 2 == 1 << (current + 1) {
+                continue;
+            }
+            // An incarnation's rank is how many known ones are not above it.
+            let rank = |incarnation: u8| (known & ((2 << incarnation) - 1)).count_ones() as u8;
+            self.servers[id].incarnation = rank(current);
+            for proposal in &mut self.proposals[1..=usize::from(self.highest)] {
+                proposal.members[id] = rank(proposal.members[id]);
+                proposal.silent[id] = rank(proposal.silent[id]);
+            }
+            for server in &mut self.servers[..self.count] {
+                server.dead[id] = rank(server.dead[id]);
+                // A promise of an incarnation that is no member of anything still counts.
+                let promise = server.promises[id];
+                server.promises[id] = if promise == 0 {
+                    0
+                } else {
+                    rank(promise).max(1)
+                };
+            }
+        }
+    }
+}

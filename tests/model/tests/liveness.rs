@@ -1,0 +1,46 @@
+//! Can it always go on?
+
+use lastword_model::properties::{deaths, has_connected_majority, has_room, is_well, serves};
+use lastword_model::reachable::always_reachable;
+use lastword_model::rules::{Guard, Setting};
+use lastword_model::state::State;
+
+/// Where evidence is found in time, which is what L1 supposes.
+fn prompt(servers: u8, faults: &str) -> Setting {
+    let mut setting = Setting::calm(servers).with(faults);
+    setting.world.prompt_evidence = true;
+    setting
+}
+
+/// From every state with `condition` somebody can serve again.
+fn goes_on(setting: Setting, condition: impl Fn(&State) -> bool) {
+    let asked = |state: &State| has_room(state, &setting) && condition(state);
+    let answer = always_reachable(&setting, 3_000_000, asked, serves);
+    assert!(answer.complete, "more than {} states", answer.states);
+    assert!(answer.asked > 0, "nobody was asked");
+    assert!(answer.stuck.is_none(), "{answer}");
+    println!("{} states, {} of them asked", answer.states, answer.asked);
+}
+
+#[test]
+fn l1_of_three_the_last_one_serves() {
+    goes_on(prompt(3, "2 crashes"), |state| deaths(state) == 2);
+}
+
+#[test]
+fn l2_a_majority_that_can_talk_serves() {
+    goes_on(prompt(3, "2 cuts, 4 numbers"), has_connected_majority);
+}
+
+#[test]
+fn when_all_is_well_again_somebody_serves() {
+    goes_on(prompt(3, "1 pause"), is_well);
+}
+
+/// Who has promised the number is no reason against it; else nobody could leave.
+#[test]
+fn vetoes_for_those_who_agree_would_block() {
+    let setting = prompt(3, "1 cut").without(Guard::PromisedAreNotSilent);
+    let answer = always_reachable(&setting, 100_000, has_connected_majority, serves);
+    assert!(answer.complete && answer.stuck.is_some(), "{answer}");
+}

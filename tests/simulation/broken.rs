@@ -1,0 +1,62 @@
+//! Would the simulator notice if a rule were missing?
+//!
+//! Each variant leaves out one of the rules by which nothing is lost. If a few hundred runs do not
+//! find it, the runs are too tame.
+
+use super::settings::Broken;
+
+/// A rule that is left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Variant {
+    /// An op is committed when a majority has it.
+    CommitByMajority,
+    /// Reads, and verdicts of death, need no fresh echo.
+    NoFreshness,
+    /// A promise is told before it is on disk.
+    PromiseNotSynced,
+    /// A candidate asks the members of its newest view alone.
+    NoStandingViews,
+    /// Nobody objects.
+    NoVeto,
+    /// A promise binds nobody.
+    Unbound,
+}
+
+impl Variant {
+    pub const ALL: &'static [Self] = &[
+        Self::CommitByMajority,
+        Self::NoFreshness,
+        Self::PromiseNotSynced,
+        Self::NoStandingViews,
+        Self::NoVeto,
+        Self::Unbound,
+    ];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::CommitByMajority => "commit-by-majority",
+            Self::NoFreshness => "no-freshness",
+            Self::PromiseNotSynced => "promise-not-synced",
+            Self::NoStandingViews => "no-standing-views",
+            Self::NoVeto => "no-veto",
+            Self::Unbound => "unbound",
+        }
+    }
+
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|it| it.name() == name)
+    }
+
+    pub fn broken(self) -> Broken {
+        let mut broken = Broken::default();
+        match self {
+            Self::CommitByMajority => broken.replica.commit_by_majority = true,
+            Self::NoFreshness => broken.replica.no_freshness = true,
+            Self::PromiseNotSynced => broken.promise_not_synced = true,
+            Self::NoStandingViews => broken.replica.newest_view_only = true,
+            Self::NoVeto => broken.replica.no_veto = true,
+            Self::Unbound => broken.replica.unbound = true,
+        }
+        broken
+    }
+}

@@ -1,0 +1,224 @@
+//! What may never happen?
+//!
+//! The checker sees everything at once, which no server can: what each has applied, what was
+//! acknowledged to whom, who leads, and what is safe on which disk. It panics with the name of the
+//! property that was violated.
+
+use std::collections::BTreeMap;
+
+use lastword::chat::Effects;
+use lastword::replica::{Entry, Ticket};
+use lastword::types::{LogPosition, Member, Op, OpNumber, Outcome, View, ViewNumber};
+use lastword::wire::operation::decode_op;
+
+use super::clients::Reply;
+use super::process::Process;
+use super::trace::Fingerprint;
+use super::world::World;
+
+/// Everything that was seen so far.
+#[derive(Default)]
+pub struct Checker {
+    /// The one log: each op as the first server has applied it.
+    log: Vec<Applied>,
+    /// By which op a text was sent.
+    texts: BTreeMap<String, u64>,
+    /// Who led each view.
+    primaries: BTreeMap<ViewNumber, Member>,
+    /// The newest op that a client got an answer for.
+    pub newest_acknowledged: u64,
+    pub acknowledged: u64,
+    /// Messages that a client knows to be there.
+    answered: BTreeMap<String, u64>,
+    pub reads: u64,
+    pub views: u64,
+}
+
+/// An op that was applied somewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Applied {
+    position: LogPosition,
+    content: u64,
+    outcome: Option<Outcome>,
+}
+
+impl Checker {
+    /// A server has applied an op: all apply the same ones, with the same outcome.
+    fn applied(&mut self, host: usize, entry: &Entry, outcome: Option<Outcome>) {
+        let applied = Applied {
+            position: entry.position,
+            content: Fingerprint::of(entry.payload()),
+            outcome,
+        };
+        let index = entry.op().0 as usize - 1;
+        assert!(
+            index <= self.log.len(),
+            "ONE ORDER: server at {} applies op {} when nobody has applied op {}",
+            host + 1,
+            entry.op(),
+            self.log.len() + 1
+        );
+        match self.log.get(index) {
+            None => self.log.push(applied),
+            Some(first) => assert_eq!(
+                *first,
+                applied,
+                "ONE ORDER: op {} is another one on the server at {} (left: as it was first)",
+                entry.op(),
+                host + 1
+            ),
+        }
+    }
+
+    /// A message was sent, says the state of a server.
+    fn sent(&mut self, text: &str, op: OpNumber) {
+        match self.texts.get(text) {
+            None => {
+                self.texts.insert(text.to_owned(), op.0);
+            }
+            Some(first) => assert_eq!(*first, op.0, "EXACTLY ONCE: {text:?} was sent by two ops"),
+        }
+    }
+
+    /// A client was told that its message was sent.
+    pub fn answered(&mut self, text: &str, op: OpNumber) {
+        assert_eq!(
+            self.texts.get(text),
+            Some(&op.0),
+            "EXACTLY ONCE: the answer to {text:?} names another op than it was sent by"
+        );
+        self.answered.insert(text.to_owned(), op.0);
+    }
+
+    /// A server leads a view.
+    pub fn leads(&mut self, view: &View, member: Member) {
+        assert_eq!(
+            view.primary, member.server,
+            "ONE PRIMARY: {member:?} leads {view:?}"
+        );
+        self.views = self.views.max(view.number.round());
+        let first = *self.primaries.entry(view.number).or_insert(member);
+        assert_eq!(
+            first, member,
+            "ONE PRIMARY: two processes lead view {}",
+            view.number
+        );
+    }
+
+    /// A read was answered: it sees everything that was acknowledged before it was asked.
+    pub fn read(&mut self, host: usize, client: usize, newest: u64, applied: u64) {
+        self.reads += 1;
+        assert!(
+            applied >= newest,
+            "FRESH: the server at {} answers a read of client {client} as of op {applied}, and op \
+             {newest} had been acknowledged before it was asked",
+            host + 1
+        );
+    }
+
+    /// How many ops there are that a server has applied.
+    pub fn length(&self) -> u64 {
+        self.log.len() as u64
+    }
+
+    /// At the end, with what a server has in its store: everything that was acknowledged, once.
+    pub fn compare(&self, host: usize, found: &BTreeMap<u64, String>) {
+        for (text, op) in &self.answered {
+            assert_eq!(
+                found.get(op),
+                Some(text),
+                "DURABLE: op {op}, which was acknowledged, is not on the server at {}",
+                host + 1
+            );
+        }
+        let sent: BTreeMap<u64, String> = self
+            .texts
+            .iter()
+            .map(|(text, op)| (*op, text.clone()))
+            .collect();
+        assert_eq!(
+            &sent,
+            found,
+            "ONE ORDER: the messages on the server at {} (left: what was applied)",
+            host + 1
+        );
+    }
+}
+
+impl World {
+    /// An op is committed: it is applied, compared, and answered.
+    pub fn committed(
+        &mut self,
+        host: usize,
+        process: &mut Process,
+        entry: &Entry,
+        ticket: Option<Ticket>,
+    ) {
+        assert_eq!(
+            entry.op(),
+            process.applied.op.next(),
+            "ONE ORDER: ops are committed without gaps"
+        );
+        process.applied = entry.position;
+        let mut effects = Effects::default();
+        let op = decode_op(entry.payload()).expect("what is in the log can be read");
+        let outcome = match &op {
+            Op::Cluster(_) => {
+                process.cluster_changed = true;
+                None
+            }
+            Op::Chat(op) => {
+                let time = entry.time;
+                Some(process.state.apply(entry.op(), time, op, &mut effects))
+            }
+        };
+        process.changes.append(&mut effects.changes);
+        self.checker.applied(host, entry, outcome);
+        for message in &effects.messages {
+            self.checker.sent(message.text, message.id);
+        }
+        self.fingerprint.add(entry.op().0 << 8 | host as u64);
+        self.fingerprint.add(Fingerprint::of(&entry.prepare));
+        if let Some(ticket) = ticket
+            && let Some(outcome) = outcome
+        {
+            self.acknowledge(host, process, entry, ticket, outcome);
+        }
+    }
+
+    /// Somebody is told: the op has to be safe on the disk of every member of the view.
+    fn acknowledge(
+        &mut self,
+        host: usize,
+        process: &mut Process,
+        entry: &Entry,
+        ticket: Ticket,
+        outcome: Outcome,
+    ) {
+        let (op, view) = (entry.op().0, entry.position.view);
+        let members = process.replica.view().map(|it| it.members.clone());
+        for member in members.iter().flatten() {
+            let holder = self
+                .hosts
+                .iter()
+                .find(|it| it.server == Some(member.server));
+            if let Some(holder) = holder {
+                assert_eq!(
+                    holder.safe.get(&op),
+                    Some(&view),
+                    "DURABLE: op {op} is acknowledged by the server at {} and not safe at {}, \
+                     though both are members of its view",
+                    host + 1,
+                    holder.index + 1
+                );
+            }
+        }
+        self.checker.newest_acknowledged = self.checker.newest_acknowledged.max(op);
+        self.checker.acknowledged += 1;
+        self.say(|| format!("{} acknowledges op {op}", host + 1));
+        if let Some((asked, _)) = process.take(ticket) {
+            let number = asked.number;
+            self.reply(&asked, Reply::Done { number, outcome });
+        }
+    }
+}

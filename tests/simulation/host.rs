@@ -1,0 +1,329 @@
+//! What outlives a process?
+//!
+//! A machine with its clock, its address and its disk. A process that is killed leaves on the disk
+//! what it has written; a power cut leaves what was synced, and of the rest what chance spares.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use lastword::journal::storage::FaultyStorage;
+use lastword::journal::{Journal, JournalError, Sizes, superblock};
+use lastword::replica::{Entry, Replica};
+use lastword::store::{MemoryStore, Store};
+use lastword::types::{ServerId, Time, Timestamp, ViewNumber};
+
+use super::process::Process;
+use super::random::Random;
+use super::settings::{SECOND, Settings};
+use super::start;
+use super::world::{Event, World};
+
+/// Small segments, so that the oldest are gone before long, and snapshots are needed.
+pub const SIZES: Sizes = Sizes {
+    segment_bytes: 4096 + 6000,
+    prepared_bytes: 1000,
+    segments_kept: 1,
+};
+
+/// What the wall clocks show when a run begins, if they are right.
+const WALL_CLOCK: u64 = 1_700_000_000_000;
+
+/// A machine.
+pub struct Host {
+    pub index: usize,
+    pub address: SocketAddr,
+    pub has_power: bool,
+    /// The whole machine stands still; its clock goes on.
+    pub is_suspended: bool,
+    /// What its clock showed when the world began, and by how much it runs too fast.
+    clock_begin: u64,
+    skew_per_million: i64,
+    /// By how much its wall clock is wrong, in milliseconds.
+    pub wall_clock_error: i64,
+    pub disk: Disk,
+    pub process: Option<Process>,
+    /// What is safe in the journal, as the world knows it: the view of each op.
+    pub safe: BTreeMap<u64, ViewNumber>,
+    /// Its server's id, as it was last on its disk.
+    pub server: Option<ServerId>,
+    /// It is started with 1.
+    pub is_founder: bool,
+    /// Syncs take so many times as long.
+    pub slowness: u64,
+    pub starts: u64,
+}
+
+/// The files of a server.
+pub struct Disk {
+    pub superblock: FaultyStorage,
+    /// By generation: the superblock says which one counts.
+    pub journals: BTreeMap<u32, FaultyStorage>,
+    pub stores: BTreeMap<u32, MemoryStore>,
+}
+
+impl Disk {
+    pub fn new() -> Self {
+        Self {
+            superblock: FaultyStorage::new(),
+            journals: BTreeMap::new(),
+            stores: BTreeMap::new(),
+        }
+    }
+
+    /// A copy of everything, as a backup would have it.
+    pub fn copied(&self) -> Self {
+        let journals = self.journals.iter();
+        Self {
+            superblock: self.superblock.fork(),
+            journals: journals.map(|(id, it)| (*id, it.fork())).collect(),
+            stores: self.stores.clone(),
+        }
+    }
+
+    /// The power fails.
+    pub fn power_cut(&mut self, random: &mut Random) {
+        // Some disks keep nearly all, some nearly nothing.
+        let kept = random.below(101);
+        self.superblock = self.superblock.crash(&mut |_| random.percent(kept));
+        for journal in self.journals.values_mut() {
+            *journal = journal.crash(&mut |_| random.percent(kept));
+        }
+        for store in self.stores.values_mut() {
+            let commits = store.commits_unsynced() as u64;
+            store.crash(random.between(0, commits) as usize);
+        }
+    }
+}
+
+impl Host {
+    pub fn new(index: usize, settings: &Settings, random: &mut Random) -> Self {
+        let skew = random.below(2 * settings.skew_per_million + 1) as i64;
+        let hour = 3_600_000;
+        Self {
+            index,
+            address: SocketAddr::from(([10, 0, 0, index as u8 + 1], 5000)),
+            has_power: true,
+            is_suspended: false,
+            clock_begin: random.below(1000 * SECOND),
+            skew_per_million: skew - settings.skew_per_million as i64,
+            wall_clock_error: random.between(0, 2 * hour) as i64 - hour as i64,
+            disk: Disk::new(),
+            process: None,
+            safe: BTreeMap::new(),
+            server: None,
+            is_founder: index == 0,
+            slowness: 1,
+            starts: 0,
+        }
+    }
+
+    /// What its CLOCK_BOOTTIME shows.
+    pub fn clock(&self, now: u64) -> Time {
+        let skewed = now as i128 * (1_000_000 + i128::from(self.skew_per_million)) / 1_000_000;
+        Time(self.clock_begin + skewed as u64)
+    }
+
+    /// When its clock will show this.
+    pub fn moment_of(&self, time: Time) -> u64 {
+        let passed = i128::from(time.0.saturating_sub(self.clock_begin));
+        let rate = 1_000_000 + i128::from(self.skew_per_million);
+        let mut moment =
+            (passed.saturating_mul(1_000_000) / rate).min(i128::from(u64::MAX / 4)) as u64;
+        while self.clock(moment) < time && moment < u64::MAX / 4 {
+            moment += 1;
+        }
+        moment
+    }
+
+    pub fn wall_clock(&self, now: u64) -> Timestamp {
+        Timestamp((WALL_CLOCK as i64 + (now / 1_000_000) as i64 + self.wall_clock_error) as u64)
+    }
+
+    /// The replica of a process that is known to run.
+    pub fn replica(&self) -> &Replica {
+        &self.process.as_ref().expect("a process runs").replica
+    }
+
+    pub fn describe(&self) -> String {
+        let name = self.index + 1;
+        match &self.process {
+            None if !self.has_power => format!("  {name}: no power\n"),
+            None => format!("  {name}: no process\n"),
+            Some(process) => {
+                let replica = &process.replica;
+                format!(
+                    "  {name}: {}{:?}, {}, serves {}, view {:?}, head {}, commit {}, vote {:?}, not ready: {:?}\n",
+                    if process.is_paused { "paused, " } else { "" },
+                    replica.identity().member(),
+                    replica.role(),
+                    replica.serves(),
+                    replica.view(),
+                    replica.head(),
+                    replica.commit(),
+                    replica.vote(),
+                    replica.not_ready().map(|it| it.to_string()),
+                )
+            }
+        }
+    }
+}
+
+/// How a process ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Death {
+    /// It is killed, or ends by itself.
+    Kill,
+    /// Its machine loses power.
+    PowerCut,
+}
+
+impl World {
+    /// Starts a process, if none runs and there is power.
+    pub fn start(&mut self, index: usize) {
+        if self.hosts[index].process.is_some() || !self.hosts[index].has_power {
+            return;
+        }
+        let number = self.number();
+        self.hosts[index].starts += 1;
+        if let Some(process) = start::start(self, index, number) {
+            self.say(|| {
+                format!(
+                    "{} starts as {:?}",
+                    index + 1,
+                    process.replica.identity().member()
+                )
+            });
+            self.hosts[index].process = Some(process);
+            self.after(
+                0,
+                Event::Turn {
+                    host: index,
+                    process: number,
+                },
+            );
+        }
+    }
+
+    /// Ends a process, if one runs.
+    pub fn end(&mut self, index: usize, death: Death) {
+        self.say(|| format!("{} ends by {death:?}", index + 1));
+        if death == Death::PowerCut {
+            self.hosts[index].has_power = false;
+        }
+        let host = &mut self.hosts[index];
+        if let Some(mut process) = host.process.take() {
+            process.interrupt(&mut host.disk, &mut self.random);
+            let number = process.number;
+            let clients = std::mem::take(&mut process.clients);
+            drop(process);
+            if death == Death::Kill {
+                for (client, connection) in clients {
+                    self.lose_client(client, connection);
+                }
+            }
+            self.process_is_gone(index, number);
+        }
+        let host = &mut self.hosts[index];
+        match death {
+            // The open transaction of the store is gone.
+            Death::Kill => host.disk.stores.values_mut().for_each(|it| it.crash(0)),
+            Death::PowerCut => {
+                host.disk.power_cut(&mut self.random);
+                host.clock_begin = self.random.below(1000 * SECOND);
+            }
+        }
+    }
+
+    pub fn kill(&mut self, index: usize) {
+        self.end(index, Death::Kill);
+    }
+
+    /// The machine has power again; its processes do not start by themselves.
+    pub fn power_on(&mut self, index: usize) {
+        self.hosts[index].has_power = true;
+        self.hosts[index].is_suspended = false;
+        self.way_is_open(None, index);
+    }
+
+    /// SIGSTOP: the process does nothing, and its host goes on.
+    pub fn pause(&mut self, index: usize) {
+        self.say(|| format!("{} is paused", index + 1));
+        if let Some(process) = &mut self.hosts[index].process {
+            process.is_paused = true;
+        }
+    }
+
+    /// The whole machine stands still, and is not reached.
+    pub fn suspend(&mut self, index: usize) {
+        self.pause(index);
+        self.hosts[index].is_suspended = true;
+    }
+
+    /// SIGCONT, or the machine wakes.
+    pub fn resume(&mut self, index: usize) {
+        if std::mem::take(&mut self.hosts[index].is_suspended) {
+            self.way_is_open(None, index);
+        }
+        let Some(process) = &mut self.hosts[index].process else {
+            return;
+        };
+        if !std::mem::take(&mut process.is_paused) {
+            return;
+        }
+        let (host, number) = (index, process.number);
+        let is_overdue = process.is_overdue();
+        self.say(|| format!("{} is resumed", index + 1));
+        let event = if is_overdue {
+            Event::WorkDone {
+                host,
+                process: number,
+            }
+        } else {
+            Event::Turn {
+                host,
+                process: number,
+            }
+        };
+        self.after(0, event);
+    }
+
+    /// The folder with the data is emptied, while no process runs. It comes back with 0.
+    pub fn empty_disk(&mut self, index: usize) {
+        self.say(|| format!("{}: its disk is emptied", index + 1));
+        let host = &mut self.hosts[index];
+        host.disk = Disk::new();
+        host.safe.clear();
+        host.server = None;
+        host.is_founder = false;
+    }
+}
+
+/// The ops of a journal behind one.
+pub fn read_entries(
+    journal: &Journal,
+    after: lastword::types::OpNumber,
+    bytes_max: usize,
+) -> Result<Vec<Entry>, JournalError> {
+    let mut entries = Vec::new();
+    let mut bytes = 0;
+    journal.read(after, &mut |_, body| {
+        bytes += body.len();
+        entries.push(Entry::decode(body.to_vec()).expect("what was appended is a Prepare"));
+        if bytes < bytes_max {
+            std::ops::ControlFlow::Continue(())
+        } else {
+            std::ops::ControlFlow::Break(())
+        }
+    })?;
+    Ok(entries)
+}
+
+/// What a superblock's storage says.
+pub fn read_superblock(disk: &Disk) -> Option<superblock::Superblock> {
+    superblock::read(&disk.superblock).expect("a superblock survives what happens here")
+}
+
+/// What a store holds.
+pub fn image_of(store: &mut MemoryStore) -> lastword::chat::change::Image {
+    store.load().expect("a store in memory")
+}

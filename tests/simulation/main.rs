@@ -1,0 +1,86 @@
+//! Does a whole cluster keep its promises, whatever happens to it?
+//!
+//! Three servers (or two, or five) in one thread, without sockets, files or clocks: the real
+//! replica, chat and journal on simulated machines, with simulated clients. Everything that happens
+//! comes from a seed, and the same seed brings it again.
+//!
+//! | file | what stands there |
+//! | --- | --- |
+//! | `world.rs` | what there is, and the queue of what happens next |
+//! | `host.rs`, `start.rs`, `work.rs` | machines with disks and clocks; how processes begin and end |
+//! | `process.rs`, `snapshots.rs` | the driver of a server: what the real one does in a turn |
+//! | `network.rs`, `codec.rs` | connections that are cut, stalled, reset and refused |
+//! | `clients.rs` | people |
+//! | `faults.rs` | what goes wrong |
+//! | `checker.rs` | what may never happen |
+//! | `run.rs`, `settings.rs` | a random run, and what a seed draws |
+//! | `scenarios/` | the faults of the design's table, one by one |
+//! | `broken.rs` | rules that are left out on purpose, and have to be missed |
+//!
+//! `scripts/simulate` makes more runs, and repeats one.
+
+mod broken;
+mod checker;
+mod clients;
+mod codec;
+mod faults;
+mod host;
+mod many;
+mod network;
+mod process;
+mod random;
+mod run;
+mod scenarios;
+mod settings;
+mod snapshots;
+mod start;
+mod trace;
+mod work;
+mod world;
+
+use broken::Variant;
+use many::{find_violation, run_many};
+use run::Plan;
+
+/// Seeds that have found something once.
+const FAILED_ONCE: &[u64] = &[];
+
+#[test]
+fn nothing_is_violated_in_some_hundred_runs() {
+    run_many((0..300).map(Plan::new));
+}
+
+#[test]
+fn seeds_that_failed_once_do_not_fail_again() {
+    run_many(FAILED_ONCE.iter().copied().map(Plan::new));
+}
+
+#[test]
+fn a_seed_is_a_run() {
+    for seed in [3, 14, 159] {
+        let plan = Plan::new(seed);
+        assert_eq!(plan.run(), plan.run(), "seed {seed}");
+    }
+    assert_ne!(Plan::new(1).run(), Plan::new(2).run());
+}
+
+#[test]
+fn every_broken_rule_is_missed() {
+    for variant in Variant::ALL {
+        let plans = (0..1000).map(|seed| Plan {
+            variant: Some(*variant),
+            ..Plan::new(seed)
+        });
+        let found = find_violation(plans);
+        let (plan, violation) =
+            found.unwrap_or_else(|| panic!("nobody misses what {variant:?} leaves out"));
+        println!("{variant:?}: seed {}: {violation}", plan.seed);
+    }
+}
+
+/// What `scripts/simulate` calls.
+#[test]
+#[ignore = "called by scripts/simulate"]
+fn simulate() {
+    many::simulate();
+}

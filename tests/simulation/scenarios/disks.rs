@@ -1,0 +1,157 @@
+//! Disks lose, fail and lie, and power goes.
+
+use super::*;
+use crate::host::Death;
+
+#[test]
+fn fault_20_a_folder_that_was_emptied_belongs_to_a_learner() {
+    play(3, 20, |world| {
+        let primary = world.primary();
+        let emptied = world.others(primary)[world.random.index(2)];
+        world.kill(emptied);
+        world.expect_served_by(&[primary], AT_ONCE);
+        world.empty_disk(emptied);
+        world.start(emptied);
+        world.expect_settled();
+        world.expect_a_good_end();
+    });
+}
+
+#[test]
+fn fault_20_an_emptied_folder_does_not_help_those_who_wait_for_what_was_in_it() {
+    play(3, 20, |world| {
+        let last = world.random.index(3);
+        let others = world.others(last);
+        for host in &others {
+            world.kill(*host);
+            world.while_random(0, 300 * MILLISECOND);
+        }
+        world.expect_served_by(&[last], 2 * SECOND);
+        world.kill(last);
+        world.empty_disk(last);
+        for host in 0..3 {
+            world.start(host);
+        }
+        world.expect_refusal(&[0, 1, 2], LONG);
+    });
+}
+
+#[test]
+fn fault_20_an_old_copy_of_a_folder_never_votes() {
+    play(3, 20, |world| {
+        let old = world.random.index(3);
+        let copy = world.hosts[old].disk.copied();
+        world.kill(old);
+        let others = world.others(old);
+        world.expect_served_by(&others, AFTER_GRACE);
+        world.start(old);
+        world.expect_settled();
+        world.while_random(0, SECOND);
+        world.kill(old);
+        world.expect_served_by(&others, AFTER_GRACE);
+        world.hosts[old].disk = copy;
+        world.start(old);
+        // Whoever is left of the others has everything; the copy has not.
+        world.while_random(0, SECOND);
+        world.kill(others[0]);
+        world.expect_served_by(&others[1..], AFTER_GRACE);
+        world.kill(others[1]);
+        world.expect_refusal(&[old], LONG);
+        world.kill(old);
+        world.empty_disk(old);
+        world.expect_a_good_end();
+    });
+}
+
+#[test]
+fn fault_22_a_flipped_bit_is_repaired_from_another_server() {
+    play(3, 40, |world| {
+        let damaged = world.random.index(3);
+        world.kill(damaged);
+        let others = world.others(damaged);
+        world.expect_served_by(&others, AT_ONCE);
+        world.flip_bit_at(damaged);
+        world.start(damaged);
+        world.expect_settled();
+        world.expect_a_good_end();
+    });
+}
+
+#[test]
+fn fault_22_a_damaged_journal_does_not_lead_when_everything_was_down() {
+    play(3, 40, |world| {
+        for host in 0..3 {
+            world.kill(host);
+        }
+        let damaged = world.random.index(3);
+        world.flip_bit_at(damaged);
+        for host in world.shuffled() {
+            world.while_random(0, SECOND);
+            world.start(host);
+        }
+        world.expect_serving("the others");
+        world.expect_a_good_end();
+    });
+}
+
+#[test]
+fn faults_23_and_24_a_disk_that_fails_or_is_full_ends_its_server_and_no_other() {
+    play(3, 30, |world| {
+        let broken = world.random.index(3);
+        let later = world.random.below(5);
+        let kind = world.random.below(3);
+        for storage in world.hosts[broken].disk.journals.values() {
+            match kind {
+                0 => storage.fail_write(later),
+                1 => storage.fail_sync(later),
+                _ => storage.limit_growth(200 * later),
+            }
+        }
+        let ends = world.run_until(20 * SECOND, |it| it.hosts[broken].process.is_none());
+        assert!(ends, "it goes on with a disk that fails");
+        let others = world.others(broken);
+        world.expect_served_by(&others, AT_ONCE);
+        world.expect_a_good_end();
+    });
+}
+
+#[test]
+fn fault_25_one_server_loses_power() {
+    play(3, 30, |world| {
+        let dark = world.random.index(3);
+        world.end(dark, Death::PowerCut);
+        let others = world.others(dark);
+        world.expect_served_by(&others, AFTER_GRACE);
+        world.power_on(dark);
+        world.start(dark);
+        world.expect_settled();
+        world.expect_a_good_end();
+    });
+}
+
+#[test]
+fn fault_25_all_lose_power_at_once() {
+    play(3, 60, |world| {
+        for host in 0..3 {
+            world.end(host, Death::PowerCut);
+        }
+        for host in world.shuffled() {
+            world.while_random(0, SECOND);
+            world.power_on(host);
+            world.start(host);
+        }
+        world.expect_serving("everybody who was there");
+        world.expect_a_good_end();
+    });
+}
+
+#[test]
+fn fault_25_all_of_five_lose_power_one_after_the_other() {
+    play(5, 20, |world| {
+        for host in world.shuffled() {
+            world.end(host, Death::PowerCut);
+            world.while_random(0, 600 * MILLISECOND);
+        }
+        world.expect_a_good_end();
+    });
+}

@@ -1,0 +1,180 @@
+//! Packets do not arrive, or somebody else answers them.
+
+use super::*;
+
+#[test]
+fn fault_9_one_is_dead_and_the_other_two_are_cut_apart() {
+    play(3, 30, |world| {
+        let primary = world.primary();
+        let others = world.others(primary);
+        let dead = others[world.random.index(2)];
+        let backup = others[usize::from(others[0] == dead)];
+        world.kill(dead);
+        if world.random.percent(50) {
+            // It is a view of two by then, of which the primary's half is enough.
+            world.expect_served_by(&[primary], AT_ONCE);
+            world.run_for(SECOND);
+        }
+        world.cut_apart(primary, backup);
+        world.expect_refusal(&[backup], LONG);
+        let both_voted = world.serving();
+        assert!(
+            both_voted.is_empty() || both_voted == [primary],
+            "{}",
+            world.describe()
+        );
+        world.expect_a_good_end();
+    });
+}
+
+#[test]
+fn fault_9_the_primarys_half_of_two_serves_on_after_the_grace() {
+    play(3, 20, |world| {
+        let primary = world.primary();
+        let [dead, backup] = world.others(primary)[..] else {
+            unreachable!("three servers");
+        };
+        world.kill(dead);
+        world.expect_served_by(&[primary], AT_ONCE);
+        world.run_for(SECOND);
+        world.cut_apart(primary, backup);
+        world.run_for(1100 * MILLISECOND);
+        world.expect_served_by(&[primary], AFTER_GRACE);
+        world.expect_refusal(&[backup], LONG);
+        world.expect_a_good_end();
+    });
+}
+
+#[test]
+fn fault_10_the_primary_is_cut_off() {
+    play(3, 30, |world| {
+        let primary = world.primary();
+        world.isolate(primary);
+        // From then on no Ping of it was echoed for longer than L.
+        world.run_for(1100 * MILLISECOND);
+        let others = world.others(primary);
+        let reads_before = world.checker.reads;
+        let acknowledged_before = world.checker.acknowledged;
+        if world.serving().contains(&primary)
+            && !world.serving().iter().any(|it| others.contains(it))
+        {
+            world.run_for(10 * MILLISECOND);
+            let silent = world.checker.reads == reads_before
+                && world.checker.acknowledged == acknowledged_before;
+            assert!(silent || world.serving() != [primary], "it answers alone");
+        }
+        let served = world.run_until(AFTER_GRACE, |it| {
+            it.serving().iter().any(|it| others.contains(it))
+        });
+        assert!(served, "{}", world.describe());
+        world.run_for(2 * SECOND);
+        world.mend_all();
+        world.expect_settled();
+        assert!(others.contains(&world.primary()));
+        world.expect_a_good_end();
+    });
+}
+
+#[test]
+fn fault_11_a_backup_is_cut_off_and_comes_back() {
+    play(3, 30, |world| {
+        let primary = world.primary();
+        let backup = world.others(primary)[world.random.index(2)];
+        world.isolate(backup);
+        world.run_for(1100 * MILLISECOND);
+        world.expect_served_by(&[primary], AFTER_GRACE);
+        world.while_random(0, 3 * SECOND);
+        world.mend_all();
+        world.expect_settled();
+        assert_eq!(world.primary(), primary);
+        world.expect_a_good_end();
+    });
+}
+
+#[test]
+fn fault_12_two_do_not_see_each_other_and_the_third_sees_both() {
+    for [one, other] in [[0, 1], [0, 2], [1, 2]] {
+        play(3, 15, |world| {
+            world.cut_apart(one, other);
+            world.run_for(5 * SECOND);
+            let round = world.round();
+            world.expect_served_by(&[0, 1, 2], AFTER_GRACE);
+            world.run_for(10 * SECOND);
+            assert!(
+                world.round() <= round + 1,
+                "the views change from {round} to {}:\n{}",
+                world.round(),
+                world.describe()
+            );
+            world.expect_a_good_end();
+        });
+    }
+}
+
+#[test]
+fn fault_13_nothing_goes_one_way() {
+    for [from, to] in [[0, 1], [1, 0], [1, 2], [2, 1], [0, 2], [2, 0]] {
+        play(3, 8, |world| {
+            world.cut(from, to);
+            world.run_for(5 * SECOND);
+            let round = world.round();
+            world.expect_served_by(&[0, 1, 2], AFTER_GRACE);
+            world.run_for(10 * SECOND);
+            assert!(
+                world.round() <= round + 2,
+                "the views change from {round} to {}:\n{}",
+                world.round(),
+                world.describe()
+            );
+            world.expect_a_good_end();
+        });
+    }
+}
+
+#[test]
+fn fault_15_a_third_of_everything_is_lost_and_comes_late_or_twice() {
+    let mut settings = Settings::calm(3);
+    settings.duplicates_per_mille = 100;
+    settings.latency = (MILLISECOND, 30 * MILLISECOND);
+    play_with(settings, 10, |world| {
+        world.settings.loss_per_mille = 300;
+        world.run_for(20 * SECOND);
+        world.expect_a_good_end();
+    });
+}
+
+#[test]
+fn fault_16_a_reset_is_forged_on_a_live_link() {
+    play(3, 30, |world| {
+        let round = world.round();
+        for _ in 0..5 {
+            let one = world.random.index(3);
+            let other = world.others(one)[world.random.index(2)];
+            world.forge_resets(one, other);
+            world.while_random(0, SECOND);
+        }
+        world.run_for(SECOND);
+        assert_eq!(world.round(), round, "{}", world.describe());
+        world.expect_a_good_end();
+    });
+}
+
+#[test]
+fn fault_17_one_link_is_refused_and_the_other_is_not() {
+    play(3, 30, |world| {
+        let round = world.round();
+        let one = world.random.index(3);
+        let other = world.others(one)[world.random.index(2)];
+        let is_both = world.random.percent(50);
+        world.refuse(one, other);
+        if is_both {
+            world.refuse(other, one);
+        }
+        world.forge_resets(one, other);
+        // Long enough for refusals to come, and not so long that they are silent.
+        world.run_for(800 * MILLISECOND);
+        assert_eq!(world.round(), round, "{}", world.describe());
+        world.mend_all();
+        world.expect_a_good_end();
+    });
+}
