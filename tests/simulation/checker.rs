@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use lastword::chat::Effects;
-use lastword::replica::{Entry, Ticket};
+use lastword::replica::{Entry, Role, Ticket};
 use lastword::types::{LogPosition, Member, Op, OpNumber, Outcome, View, ViewNumber};
 use lastword::wire::operation::decode_op;
 
@@ -196,7 +196,10 @@ impl World {
         outcome: Outcome,
     ) {
         let (op, view) = (entry.op().0, entry.position.view);
-        let members = process.replica.view().map(|it| it.members.clone());
+        // Who led, and follows by now, has it from the next primary that an op of its is committed.
+        let leads = process.replica.role() == Role::Primary;
+        let view_of_all = process.replica.view().filter(|_| leads);
+        let members = view_of_all.map(|it| it.members.clone());
         for member in members.iter().flatten() {
             let holder = self
                 .hosts

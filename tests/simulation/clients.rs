@@ -14,6 +14,7 @@ use lastword::types::{
 use lastword::wire::operation::encode_op;
 
 use super::random::Random;
+use super::trace;
 use super::settings::{MILLISECOND, SECOND};
 use super::world::{Event, World};
 
@@ -78,8 +79,9 @@ pub struct Client {
     reading: Option<(u64, u64)>,
     server: usize,
     connection: u64,
-    /// It has sent nothing by this connection yet.
     is_connected: bool,
+    /// The connection that has arrived somewhere last, and the process that it leads to.
+    reached: (u64, u64),
     /// When it last heard anything, or began to wait.
     heard: u64,
     /// When the last packet each way arrives: they stay in order.
@@ -102,6 +104,7 @@ impl Client {
             server: 0,
             connection: 0,
             is_connected: false,
+            reached: (0, 0),
             heard: 0,
             arrives: 0,
             is_resting: false,
@@ -282,14 +285,30 @@ impl World {
 
     /// A request arrives at a host.
     pub fn asked(&mut self, client: usize, connection: u64, host: usize, request: Request) {
+        self.say(|| format!("client {client} asks {} by {connection}: {request:?}", host + 1));
         let target = &self.hosts[host];
-        if !target.has_power || target.is_suspended {
+        if target.is_suspended {
+            // It is sent again until the machine is back.
+            let request = Event::Asked {
+                client,
+                connection,
+                host,
+                request,
+            };
+            return self.after(100 * MILLISECOND, request);
+        }
+        // A connection leads to one process, and to nobody when that has ended.
+        let process = target.process.as_ref().map_or(0, |it| it.number);
+        let known = &mut self.clients[client].reached;
+        if known.0 != connection {
+            *known = (connection, process);
+        }
+        if *known != (connection, process) || process == 0 {
+            if target.has_power {
+                self.lose_client(client, connection);
+            }
             return;
         }
-        let Some(process) = &target.process else {
-            return self.lose_client(client, connection);
-        };
-        let process = process.number;
         let number = match &request {
             Request::Op { number, .. } | Request::Read { number, .. } => *number,
         };
@@ -337,6 +356,7 @@ impl World {
             return;
         }
         client.heard = self.now;
+        trace::line(self.now, || format!("client {index} hears by {connection}: {reply:?}"));
         match reply {
             Reply::Done { number, outcome } => self.done(index, number, outcome),
             Reply::Read => {
@@ -363,7 +383,7 @@ impl World {
             (Wish::Session, Outcome::SessionOpened) => client.is_open = true,
             (Wish::Message { .. }, Outcome::Sent(_))
             | (Wish::Acknowledge, Outcome::Acknowledged(_)) => {}
-            (wish, outcome) => panic!("client {index} asked for {wish:?} and got {outcome:?}"),
+            (wish, outcome) => panic!("client {index} asked for {wish:?} and got {outcome:?}; open: {:?}", client.open),
         }
         if let Wish::Message { text, .. } = wish
             && let Outcome::Sent(op) = outcome

@@ -320,10 +320,10 @@ impl World {
         }
     }
 
-    /// One bit, once in a run, of a server that does not run, while another one serves.
+    /// One bit, once in a run, of a server that nobody counts on. (Of a member's journal that is
+    /// damaged when everything was down nobody knows what was in it, and an operator has to decide.)
     fn flip_bit(&mut self, host: usize) {
-        let is_needed = self.serving().iter().all(|it| *it == host);
-        if is_needed || !std::mem::take(&mut self.faults.may_flip) {
+        if !self.is_unneeded(host) || !std::mem::take(&mut self.faults.may_flip) {
             return;
         }
         if self.hosts[host].process.is_some() {
@@ -342,11 +342,11 @@ impl World {
         let names = storage.list().unwrap_or_default();
         let files: Vec<&String> = names.iter().filter(|it| it.ends_with(".segment")).collect();
         if let Some(name) = self.random.pick(&files) {
+            // Everything that a killed process has written counts as being on the disk.
+            let storage = storage.crash(&mut |_| true);
             let length = storage.contents(name).len() as u64;
             let offset = self.random.between(4096, length.max(4097) - 1);
             if offset < length {
-                // Everything that a killed process has written counts as being on the disk.
-                let storage = storage.crash(&mut |_| true);
                 storage.flip(name, offset, 1 << self.random.below(8));
                 let journals = &mut self.hosts[host].disk.journals;
                 journals.insert(superblock.generation, storage);
@@ -497,6 +497,10 @@ impl World {
             self.heal_disk(host);
             self.power_on(host);
             self.resume(host);
+            let process = self.hosts[host].process.as_ref();
+            if process.is_some_and(|it| it.will_leave()) {
+                self.kill(host);
+            }
             self.start(host);
         }
     }

@@ -141,6 +141,12 @@ impl Process {
         self.working.is_some()
     }
 
+    /// It will end before long, because it was asked to.
+    pub fn will_leave(&self) -> bool {
+        let is_asked = |it: &Arrival| matches!(it, Arrival::Leave);
+        self.is_leaving || self.inbox.iter().any(is_asked)
+    }
+
     pub fn is_overdue(&self) -> bool {
         self.is_overdue
     }

@@ -5,7 +5,7 @@
 
 use lastword::chat::State;
 use lastword::chat::change::Image;
-use lastword::journal::Journal;
+use lastword::journal::{Journal, JournalError};
 use lastword::journal::superblock::{self, Superblock};
 use lastword::replica::{Entry, Identity, Replica, Start};
 use lastword::types::{
@@ -130,12 +130,12 @@ fn restart(
     let image = image_of(disk.stores.get_mut(&generation).expect("a store"));
     let storage = disk.journals[&generation].clone();
     let opened = Journal::open_sized(Box::new(storage), SIZES);
-    let (journal, log) = match opened {
-        Ok((journal, _)) => match read_entries(&journal, image.applied, usize::MAX) {
-            Ok(log) => (Some(journal), log),
-            Err(_) => (None, Vec::new()),
-        },
-        Err(_) => (None, Vec::new()),
+    let (journal, log) = match opened.and_then(|(journal, _)| with_log(journal, image.applied)) {
+        Ok((journal, log)) => (Some(journal), log),
+        Err(error) => {
+            world.say(|| format!("{}: {error}", index + 1));
+            (None, Vec::new())
+        }
     };
     world.hosts[index].server = (superblock.server != ServerId(0)).then_some(superblock.server);
     world.rebuild_safe(index, &image, &log);
@@ -149,6 +149,17 @@ fn restart(
             world, index, number, superblock, journal, &image, log,
         )),
     }
+}
+
+/// A journal with the ops that the store lacks.
+fn with_log(journal: Journal, applied: OpNumber) -> Result<(Journal, Vec<Entry>), JournalError> {
+    let head = journal.head();
+    if head < applied {
+        // A bad end that looked torn has taken away what the store knows to be committed.
+        return Err(JournalError::Released { first: head.next() });
+    }
+    let log = read_entries(&journal, applied, usize::MAX)?;
+    Ok((journal, log))
 }
 
 /// A process with data that can be gone on with, or whose journal is damaged.

@@ -16,7 +16,11 @@ use lastword::types::{ClusterId, OpNumber, ServerId, Time, Vote};
 use super::host::{Death, Disk, Host, SIZES, image_of};
 use super::process::Process;
 use super::random::Random;
+use super::settings::SECOND;
 use super::world::World;
+
+/// No sync takes longer, however slow the disk is.
+const WORK_TIME_MAX: u64 = SECOND;
 
 /// What the disk does while the process waits.
 #[derive(Clone, Debug)]
@@ -125,6 +129,7 @@ impl World {
         if self.random.per_mille(self.settings.long_sync_per_mille) {
             time += self.random.below(self.settings.long_sync_time);
         }
+        let time = time.min(WORK_TIME_MAX);
         match work {
             Work::Sync | Work::Truncate(_) => time,
             Work::Save(_) => 2 * time,

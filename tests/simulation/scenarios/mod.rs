@@ -124,10 +124,6 @@ impl World {
         }
     }
 
-    fn round(&self) -> u64 {
-        self.checker.views
-    }
-
     fn server_id(&self, host: usize) -> ServerId {
         self.hosts[host].server.expect("it has joined")
     }

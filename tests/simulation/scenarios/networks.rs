@@ -97,13 +97,13 @@ fn fault_12_two_do_not_see_each_other_and_the_third_sees_both() {
         play(3, 15, |world| {
             world.cut_apart(one, other);
             world.run_for(5 * SECOND);
-            let round = world.round();
+            let round = world.newest_round();
             world.expect_served_by(&[0, 1, 2], AFTER_GRACE);
             world.run_for(10 * SECOND);
             assert!(
-                world.round() <= round + 1,
+                world.newest_round() <= round + 1,
                 "the views change from {round} to {}:\n{}",
-                world.round(),
+                world.newest_round(),
                 world.describe()
             );
             world.expect_a_good_end();
@@ -117,13 +117,13 @@ fn fault_13_nothing_goes_one_way() {
         play(3, 8, |world| {
             world.cut(from, to);
             world.run_for(5 * SECOND);
-            let round = world.round();
+            let round = world.newest_round();
             world.expect_served_by(&[0, 1, 2], AFTER_GRACE);
             world.run_for(10 * SECOND);
             assert!(
-                world.round() <= round + 2,
+                world.newest_round() <= round + 2,
                 "the views change from {round} to {}:\n{}",
-                world.round(),
+                world.newest_round(),
                 world.describe()
             );
             world.expect_a_good_end();
@@ -146,7 +146,7 @@ fn fault_15_a_third_of_everything_is_lost_and_comes_late_or_twice() {
 #[test]
 fn fault_16_a_reset_is_forged_on_a_live_link() {
     play(3, 30, |world| {
-        let round = world.round();
+        let round = world.newest_round();
         for _ in 0..5 {
             let one = world.random.index(3);
             let other = world.others(one)[world.random.index(2)];
@@ -154,7 +154,7 @@ fn fault_16_a_reset_is_forged_on_a_live_link() {
             world.while_random(0, SECOND);
         }
         world.run_for(SECOND);
-        assert_eq!(world.round(), round, "{}", world.describe());
+        assert_eq!(world.newest_round(), round, "{}", world.describe());
         world.expect_a_good_end();
     });
 }
@@ -162,7 +162,7 @@ fn fault_16_a_reset_is_forged_on_a_live_link() {
 #[test]
 fn fault_17_one_link_is_refused_and_the_other_is_not() {
     play(3, 30, |world| {
-        let round = world.round();
+        let round = world.newest_round();
         let one = world.random.index(3);
         let other = world.others(one)[world.random.index(2)];
         let is_both = world.random.percent(50);
@@ -173,7 +173,7 @@ fn fault_17_one_link_is_refused_and_the_other_is_not() {
         world.forge_resets(one, other);
         // Long enough for refusals to come, and not so long that they are silent.
         world.run_for(800 * MILLISECOND);
-        assert_eq!(world.round(), round, "{}", world.describe());
+        assert_eq!(world.newest_round(), round, "{}", world.describe());
         world.mend_all();
         world.expect_a_good_end();
     });

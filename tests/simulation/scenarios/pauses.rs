@@ -61,7 +61,7 @@ fn fault_14_the_primary_stands_still_while_the_next_serves() {
 #[test]
 fn fault_14_short_stops_of_everybody_change_nothing() {
     play(3, 20, |world| {
-        let round = world.round();
+        let round = world.newest_round();
         for _ in 0..5 {
             let host = world.random.index(3);
             world.pause(host);
@@ -69,7 +69,7 @@ fn fault_14_short_stops_of_everybody_change_nothing() {
             world.resume(host);
             world.while_random(100 * MILLISECOND, 400 * MILLISECOND);
         }
-        assert_eq!(world.round(), round, "{}", world.describe());
+        assert_eq!(world.newest_round(), round, "{}", world.describe());
         world.expect_a_good_end();
     });
 }
@@ -93,12 +93,12 @@ fn fault_26_a_machine_is_suspended_for_a_minute() {
 #[test]
 fn fault_26_wall_clocks_are_an_hour_off() {
     play(3, 10, |world| {
-        let round = world.round();
+        let round = world.newest_round();
         for host in 0..3 {
             world.hosts[host].wall_clock_error = if host == 0 { 3_600_000 } else { -3_600_000 };
         }
         world.run_for(3 * SECOND);
-        assert_eq!(world.round(), round);
+        assert_eq!(world.newest_round(), round);
         let primary = world.primary();
         world.kill(primary);
         world.expect_a_good_end();
