@@ -104,9 +104,15 @@ impl Server {
                      for a single server"
                 )
             }
-            NotReady::Servers(_) => {
-                "; start it, or, if its disk is lost, start one of the others with --force-primary"
-                    .into()
+            NotReady::Servers(servers) => {
+                let (them, their_disk_is) = match servers.len() {
+                    1 => ("it", "its disk is"),
+                    _ => ("them", "their disks are"),
+                };
+                format!(
+                    "; start {them}, or, if {their_disk_is} lost, start one of the others with \
+                     --force-primary"
+                )
             }
             NotReady::Primary(_) => {
                 format!("; start one with `server {ip} {port} 1`")

@@ -5,8 +5,8 @@
 
 use lastword::chat::State;
 use lastword::chat::change::Image;
-use lastword::journal::{Journal, JournalError};
 use lastword::journal::superblock::{self, Superblock};
+use lastword::journal::{Journal, JournalError};
 use lastword::replica::{Entry, Identity, Replica, Start};
 use lastword::types::{
     ClusterId, Incarnation, Lineage, LogPosition, OpNumber, ServerId, ViewNumber, Vote,
