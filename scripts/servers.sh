@@ -46,6 +46,17 @@ process_of() {
     printf '%s\n' "$process"
 }
 
+# The process id of a server in slot $1 that somebody else has started, as the slot's lock says.
+foreign_process_of() {
+    local process
+    ! process_of "$1" >/dev/null || return 1
+    { read -r process <"$data/server-$1/lock"; } 2>/dev/null || return 1
+    case $(readlink "/proc/${process:-none}/exe" 2>/dev/null) in
+    */server | */server' (deleted)') printf '%s\n' "$process" ;;
+    *) return 1 ;;
+    esac
+}
+
 is_running() {
     process_of "$1" >/dev/null
 }
@@ -234,6 +245,10 @@ signal_slot() {
 # A sentence about the server in slot $1.
 describe_slot() {
     local slot=$1 process status server role why
+    if process=$(foreign_process_of "$slot"); then
+        printf 'slot %s: process %s, which these scripts have not started\n' "$slot" "$process"
+        return
+    fi
     if ! process=$(process_of "$slot"); then
         printf 'slot %s: down\n' "$slot"
         return

@@ -23,7 +23,7 @@ fn table(head: &str) -> Vec<Vec<String>> {
         .map(|line| {
             line.trim_matches('|')
                 .split(" |")
-                .map(|cell| cell.trim().replace("\\|", "|"))
+                .map(|cell| cell.trim().to_owned())
                 .collect()
         })
         .collect();

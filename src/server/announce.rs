@@ -25,6 +25,8 @@ pub(super) struct Announced {
     /// Since when it is so.
     since: Time,
     looked_at: Time,
+    /// The last view that the log was told of.
+    noted: Option<Note>,
     /// This server has found its place since it was started.
     is_placed: bool,
 }
@@ -175,7 +177,14 @@ impl Server {
     }
 
     /// A line for the log.
-    pub(super) fn note(&self, note: &Note) {
+    pub(super) fn note(&mut self, note: &Note) {
+        // Who leads is told by several servers, and by each again when a link comes up.
+        if matches!(note, Note::Leads { .. } | Note::Follows { .. }) {
+            if self.announced.noted.as_ref() == Some(note) {
+                return;
+            }
+            self.announced.noted = Some(note.clone());
+        }
         match note {
             Note::Leads { view } => log::info!("this server leads {}", named(view)),
             Note::Follows { view } => {

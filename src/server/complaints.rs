@@ -4,9 +4,13 @@
 //! line, and another when it still holds a minute later.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use crate::limits::{COMPLAINT_INTERVAL, COMPLAINTS_REMEMBERED_MAX};
 use crate::types::Time;
+
+/// How long what passes by itself may take to.
+const PASSES_WITHIN: Duration = Duration::from_secs(3);
 
 /// What was said about whom, and when.
 #[derive(Debug, Default)]
@@ -32,6 +36,20 @@ impl Complaints {
     }
 }
 
+impl Complaints {
+    /// As [`Self::is_news`], of something that passes by itself as a rule: it is said only when it
+    /// has been so for a while.
+    pub fn is_news_by_now(&mut self, about: &str, what: &str, now: Time) -> bool {
+        let begun = format!("{what}, first");
+        if self.is_news(about, &begun, now) {
+            return false;
+        }
+        let key = (about.to_owned(), begun);
+        let since = self.said.get(&key).copied().unwrap_or(now);
+        now.since(since) > PASSES_WITHIN && self.is_news(about, what, now)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -46,6 +64,20 @@ mod tests {
         assert!(complaints.is_news("b", "is mute", begin));
         assert!(complaints.is_news("a", "is mute", later));
         assert!(complaints.said.len() <= 3);
+    }
+
+    #[test]
+    fn what_passes_is_not_said() {
+        let mut complaints = Complaints::default();
+        let at = |seconds| Time(0) + Duration::from_secs(seconds);
+        assert!(!complaints.is_news_by_now("a", "is there twice", at(0)));
+        assert!(!complaints.is_news_by_now("a", "is there twice", at(1)));
+        assert!(complaints.is_news_by_now("a", "is there twice", at(4)));
+        assert!(!complaints.is_news_by_now("a", "is there twice", at(5)));
+        assert!(
+            !complaints.is_news_by_now("a", "is there twice", at(100)),
+            "it had passed"
+        );
     }
 
     #[test]

@@ -30,10 +30,10 @@ use crate::net::secure::{ClusterKey, Dialled, Hellos, Secure, Unproven};
 use crate::replica::{Identity, Input};
 use crate::types::{ErrorCode, RequestNumber};
 use crate::wire::decoded::Decoded;
-use crate::wire::frame::{Frame, Kind, decode_frame};
+use crate::wire::frame::{Frame, Kind, MAGIC, decode_frame};
 use crate::wire::hello::{Hello, LinkHello, PROTOCOL_VERSION, Role, decode_first, encode_hello};
 use crate::wire::message::{Answer, Refusal};
-use crate::wire::reply::encode_answer;
+use crate::wire::reply::{decode_from_server, encode_answer};
 
 use super::Alarm;
 
@@ -125,6 +125,10 @@ impl Server {
 
     /// Goes on with a link that is not up yet.
     pub(super) fn shake_hands(&mut self, id: ConnectionId, bytes: &[u8]) -> Heard {
+        // Before it has heard a hello, a server takes everybody for a person who reads lines.
+        if bytes.first().is_some_and(|first| *first != MAGIC) {
+            return self.skip_line(id, bytes);
+        }
         let (frame, consumed) = match decode_frame(bytes, FRAME_BODY_BYTES_MAX_BEFORE_LOGIN) {
             Decoded::Message { message, consumed } => (message, consumed),
             Decoded::Incomplete | Decoded::Nothing { .. } => return Heard::NeedsMore,
@@ -150,6 +154,22 @@ impl Server {
         } else {
             Heard::Over
         }
+    }
+
+    /// A line in the place of a hello: a note says nothing, a refusal ends the handshake.
+    fn skip_line(&mut self, id: ConnectionId, bytes: &[u8]) -> Heard {
+        match decode_from_server(bytes) {
+            Decoded::Nothing { consumed } => return Heard::Go(consumed),
+            Decoded::Incomplete => return Heard::NeedsMore,
+            Decoded::Message { .. } | Decoded::Broken { .. } => {}
+        }
+        match refusal_in(bytes) {
+            Some(sentence) => {
+                self.give_up(id, &format!("refuses this server: {sentence}"), false);
+            }
+            None => self.give_up(id, "is no Lastword server: its bytes make no sense", false),
+        }
+        Heard::Over
     }
 
     /// The acceptor's hello has come.

@@ -153,7 +153,8 @@ impl Server {
         let Some(link) = self.links.all.remove(&id) else {
             return;
         };
-        if !refused {
+        // A listener that is being closed resets who is on his way in.
+        if !refused && error != std::io::ErrorKind::ConnectionReset {
             self.complain(&link.peer.to_string(), &format!("does not answer: {error}"));
         }
         if let Some(address) = link.dialed {
@@ -275,10 +276,11 @@ impl Server {
         let Some(sentence) = refusal_in(bytes) else {
             return;
         };
-        if sentence == Unwanted::Redundant.to_string() {
-            log::debug!("{peer} has another link to this server");
-        } else {
-            self.complain(&peer, &format!("refuses this server: {sentence}"));
+        let what = format!("refuses this server: {sentence}");
+        let mut harmless = [Unwanted::Redundant, Unwanted::Twice].into_iter();
+        match harmless.find(|why| sentence == why.to_string()) {
+            Some(why) => self.complain_of(&peer, why, &what),
+            None => self.complain(&peer, &what),
         }
     }
 
@@ -333,11 +335,7 @@ impl Server {
                     Some(secure) => Secure::seal(secure, &plain, out),
                 }
             }
-            if why == Unwanted::Redundant {
-                log::debug!("{}: {why}", name_of(&link));
-            } else {
-                self.complain(&name_of(&link), &format!("is refused: {why}"));
-            }
+            self.complain_of(&name_of(&link), why, &format!("is refused: {why}"));
         }
         self.network.close_when_sent(id);
     }
@@ -367,6 +365,10 @@ impl Server {
             let input = Input::LinkEnded { link, by_peer };
             self.replica.handle_input(input, self.now);
         } else if let Some(address) = link.dialed {
+            if by_peer {
+                let reason = "ends the connection before it says that it is a Lastword server";
+                log::debug!("{address} {reason}");
+            }
             self.dial_failed(address, false);
         }
     }
@@ -375,6 +377,21 @@ impl Server {
     pub(super) fn name_of_link(&self, id: ConnectionId) -> String {
         let link = self.links.all.get(&id);
         link.map_or_else(|| "a server that is gone".into(), name_of)
+    }
+
+    /// The same, about a link that is not wanted: as a rule there is nothing wrong when there are two
+    /// links for a moment, or when one is there whose end has yet to be seen.
+    fn complain_of(&mut self, about: &str, why: Unwanted, what: &str) {
+        match why {
+            Unwanted::Redundant => log::debug!("{about} {what}"),
+            Unwanted::Twice => {
+                let complaints = &mut self.links.complaints;
+                if complaints.is_news_by_now(about, what, self.now) {
+                    log::warn!("{about} {what}");
+                }
+            }
+            _ => self.complain(about, what),
+        }
     }
 
     /// Writes a line to the log about somebody, unless it was written a moment ago.

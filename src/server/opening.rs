@@ -206,13 +206,15 @@ impl Opened {
     }
 }
 
-/// Whether there is another server, as far as a server knows whose journal or store is damaged: by
-/// its store, or by the views that it has promised.
+/// Whether there is another server, as far as a server knows whose journal or store is damaged: it
+/// was given its id by one, or its store or the views that it has promised speak of one.
 fn has_others(superblock: &Superblock, cluster: Option<&Cluster>) -> bool {
     let is_other = |server: ServerId| server != superblock.server;
     let mut promised = superblock.vote.bindings.iter().flat_map(|it| &it.members);
     let mut servers = cluster.iter().flat_map(|it| &it.servers);
-    promised.any(|it| is_other(it.server)) || servers.any(|it| is_other(it.server))
+    is_other(FOUNDER)
+        || promised.any(|it| is_other(it.server))
+        || servers.any(|it| is_other(it.server))
 }
 
 /// The id of a cluster's first server.

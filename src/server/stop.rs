@@ -100,9 +100,14 @@ impl Server {
     /// answered when the turn settled; what still waits for a worker cannot be waited for.
     fn say_farewell(&mut self) {
         let ids: Vec<ConnectionId> = self.clients.keys().copied().collect();
+        let me = self.replica.identity().server;
+        let sentence = match self.replica.leader().filter(|leader| leader.server != me) {
+            Some(leader) => format!("the server stops; {} is the primary", leader.address),
+            None => "the server stops".into(),
+        };
         for id in ids {
             self.abandon_task(id, ErrorCode::ShuttingDown);
-            self.write_note(id, NoteKind::ServerStops, "the server stops");
+            self.write_note(id, NoteKind::ServerStops, &sentence);
             self.close(id);
         }
         self.network.flush();

@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use hdrhistogram::Histogram;
@@ -53,10 +54,12 @@ pub fn drive(
     outstanding: usize,
     go_on: impl Fn() -> bool + Sync,
 ) -> (u64, Histogram<u64>) {
+    // Their numbers begin anew each time, and so do their sessions.
+    static NEXT: AtomicU64 = AtomicU64::new(1_000_000);
     let clients: Vec<BinaryClient> = (0..connections)
         .map(|n| {
             let mut client = BinaryClient::connect(address);
-            let session = SessionId((outstanding * 1000 + n) as u128);
+            let session = SessionId(u128::from(NEXT.fetch_add(1, Ordering::Relaxed)));
             client.login(&format!("a{n}"), session, Deliver::Nothing);
             client
         })
