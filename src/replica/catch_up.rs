@@ -113,6 +113,10 @@ impl Replica {
         if self.leading == Leading::No || state.view != self.newest_number() {
             return;
         }
+        if self.is_writing_view() {
+            // It is about the view before. The next one is told once it is on disk.
+            return;
+        }
         let common = self.log.common(&state.views, state.last.op);
         let position = self.log.position(common);
         let feeding = match position {

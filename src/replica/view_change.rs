@@ -135,6 +135,11 @@ impl Replica {
         })
     }
 
+    /// What it has just decided is not on its disk yet, and nobody is told.
+    pub(super) fn is_writing_view(&self) -> bool {
+        matches!(self.leading, Leading::Pending(op) if op > self.log.persisted())
+    }
+
     /// When a promise to another has had its time.
     fn patience_ends(&self) -> Time {
         let is_own = self.promised_here.as_ref().is_some_and(|promised| {

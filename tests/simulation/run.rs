@@ -154,6 +154,9 @@ impl World {
     pub fn expect_recovery(&mut self) {
         self.expect_serving("a cluster without faults");
         self.expect_settled();
+        // Somebody may not have noticed yet what was wrong before.
+        self.run_for(3 * SECOND);
+        self.expect_settled();
         let round = self.newest_round();
         let before = self.answers_of_all();
         let time = self.clients_time();

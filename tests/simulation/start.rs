@@ -16,7 +16,8 @@ use super::host::{SIZES, image_of, read_entries, read_superblock};
 use super::network::service_address;
 use super::process::Process;
 use super::work::create_journal;
-use super::world::World;
+use super::settings::SECOND;
+use super::world::{Event, Repair, World};
 
 /// A process with what is on the disk.
 pub fn start(world: &mut World, index: usize, number: u64) -> Option<Process> {
@@ -134,6 +135,11 @@ fn restart(
         Ok((journal, log)) => (Some(journal), log),
         Err(error) => {
             world.say(|| format!("{}: {error}", index + 1));
+            if matches!(error, JournalError::Io { .. }) {
+                // It ends at once, with the reason, and somebody starts it again.
+                world.after(SECOND / 10, Event::Over(Repair::Start { host: index }));
+                return None;
+            }
             (None, Vec::new())
         }
     };
