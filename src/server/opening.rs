@@ -318,7 +318,9 @@ fn read_log(
             false => ("this server has once acknowledged", in_force),
         };
         let reason = format!(
-            "the journal in {directory} ends with op {head}, but {what} op {op}: the journal is older"
+            "the journal in {directory} ends with op {head}, but {what} op {op}: the journal is older; \
+             put the right one back, or, if other servers have everything, move this one's folder \
+             away and start with 0"
         );
         return Err(StartError::Mismatch { reason }.into());
     }

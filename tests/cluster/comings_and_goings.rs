@@ -1,9 +1,10 @@
 //! Do servers that come back find their place, in whichever order they went and come? Each of these
 //! stories is one at which an earlier server of this kind failed.
 
-use crate::common::text::texts;
+use crate::common::text::{TextClient, ids, texts};
 use crate::load::{self, Ledger};
-use crate::rig::Cluster;
+use crate::rig::address::common_service;
+use crate::rig::{Cluster, Server};
 use crate::verdict::{check_on_all, served_at};
 
 #[test]
@@ -59,10 +60,7 @@ fn killed_as_soon_as_another_is_in_sync_it_leaves_nothing_behind() {
         let mut alice = cluster.login("alice");
         sent.push(alice.send("alice", "after all"));
         let log = alice.messages("LOG");
-        assert_eq!(
-            log.iter().map(|message| message.id).collect::<Vec<_>>(),
-            sent
-        );
+        assert_eq!(ids(&log), sent);
         cluster[last].start();
         cluster.until_in_sync(last);
     }
@@ -131,12 +129,11 @@ fn a_broken_pipe_of_one_server_is_nothing_to_the_others() {
 
 #[test]
 fn three_equal_commands_in_one_folder_make_a_cluster() {
-    use crate::rig::address::common_service;
     let mut cluster = Cluster::at(common_service(), 0, &[]);
     let (service, folder) = (cluster.service(), cluster.folder().join("here"));
     for name in ["first", "second", "third"] {
         // No option at all: not the folder, not the slot, not the port.
-        let server = crate::rig::Server::new(name, service, folder.clone());
+        let server = Server::new(name, service, folder.clone());
         cluster.add_server(server);
     }
     cluster[0].start_as_primary();
@@ -144,7 +141,7 @@ fn three_equal_commands_in_one_folder_make_a_cluster() {
     cluster[2].start_to_join();
     cluster.until_all_in_sync();
     served_at(service, cluster[0].id());
-    let mut alice = crate::common::text::TextClient::connect(service);
+    let mut alice = TextClient::connect(service);
     alice.create("alice");
     alice.login("alice");
     let id = alice.send("alice", "hello");

@@ -5,11 +5,15 @@
 use std::fs::File;
 use std::net::Ipv4Addr;
 use std::os::fd::AsFd;
+use std::path::Path;
 use std::process::{Command, Output};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+
+/// Where `ip netns` keeps them.
+const NAMESPACES: &str = "/run/netns";
 
 /// A network of hosts, which ends with the test.
 pub struct Network {
@@ -30,6 +34,7 @@ impl Network {
     /// So many hosts on one switch, all with each other; `None`, and a word, where the machine
     /// does not allow it.
     pub fn of(count: u8) -> Option<Self> {
+        remove_leftovers();
         if let Err(reason) = Host::try_new("probe", Ipv4Addr::LOCALHOST) {
             println!("skipped: no network namespaces can be made here ({reason})");
             return None;
@@ -94,7 +99,7 @@ impl Host {
 
     /// Does something on this host.
     pub fn inside<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
-        let path = format!("/run/netns/{}", self.0.name);
+        let path = Path::new(NAMESPACES).join(&self.0.name);
         std::thread::scope(|scope| {
             let inside = scope.spawn(move || {
                 let namespace = File::open(path).expect("the namespace is there");
@@ -138,6 +143,22 @@ impl Drop for Namespace {
     fn drop(&mut self) {
         // The interfaces in it go with it, and so do the cables' other ends.
         let _ = run(&["netns", "delete", &self.name]);
+    }
+}
+
+/// Takes away what tests have left behind that were killed themselves.
+fn remove_leftovers() {
+    let Ok(entries) = std::fs::read_dir(NAMESPACES) else {
+        return;
+    };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let mut words = name.to_str().unwrap_or_default().split('-');
+        let is_ours = words.next() == Some("lastword");
+        let process: Option<u32> = words.next().and_then(|word| word.parse().ok());
+        if is_ours && process.is_some_and(|id| !Path::new(&format!("/proc/{id}")).exists()) {
+            let _ = run(&["netns", "delete", name.to_str().unwrap_or_default()]);
+        }
     }
 }
 
