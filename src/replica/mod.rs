@@ -16,15 +16,15 @@
 //!
 //! | file | what happens there |
 //! | --- | --- |
-//! | [`face`] | what goes in and what comes out |
-//! | [`log`] | what stands in the log |
-//! | [`peers`] | links: kept, closed, dialed again |
-//! | [`evidence`] | who is dead, who is silent, who is fresh: `beat`, `age`, `evidence` |
-//! | [`normal`] | `request`, `prepare`, `commit`, `tell`; reads |
-//! | [`view_change`] | `propose`, `promise`, `veto`, `decide` |
-//! | [`catch_up`] | `install`, `learn`, `catch_up`, `admit`: everybody gets the primary's log |
-//! | [`cold_start`] | a founding, a start, `cold_propose`, `cold_promise`, `resign`, a forced primary |
-//! | [`report`] | how it stands, for people and for the clients' gate |
+//! | [`face`](self) | what goes in and what comes out |
+//! | [`log`](self) | what stands in the log |
+//! | [`peers`](self) | links: kept, closed, dialed again |
+//! | [`evidence`](self) | who is dead, who is silent, who is fresh: `beat`, `age`, `evidence` |
+//! | [`normal`](self) | `request`, `prepare`, `commit`, `tell`; reads |
+//! | [`view_change`](self) | `propose`, `promise`, `veto`, `decide` |
+//! | [`catch_up`](self) | `install`, `learn`, `catch_up`, `admit`: everybody gets the primary's log |
+//! | [`cold_start`](self) | a founding, a start, `cold_propose`, `cold_promise`, `resign`, a forced primary |
+//! | [`report`](self) | how it stands, for people and for the clients' gate |
 //!
 //! # Where the rules had to be worded anew
 //!
@@ -204,7 +204,7 @@ struct Joiner {
 #[derive(Debug)]
 enum AfterSave {
     /// A message may be told.
-    Send(ServerId, PeerMessage),
+    Send(ServerId, Box<PeerMessage>),
     /// Its own proposal is promised by itself.
     OwnPromise(ViewNumber),
     /// It is another process now, and dials everybody.
@@ -426,7 +426,7 @@ impl Replica {
 
     fn carry_out(&mut self, action: AfterSave) {
         if let AfterSave::Send(server, message) = action {
-            self.send_to(server, message);
+            self.send_to(server, *message);
         }
     }
 

@@ -380,7 +380,7 @@ impl Replica {
         if given_here && self.vote.promised == number {
             // It is asked again: the promise was lost on its way, or is not on disk yet.
             let message = PeerMessage::Promise { number, voter };
-            return self.after_save(AfterSave::Send(from, message));
+            return self.after_save(AfterSave::Send(from, Box::new(message)));
         }
         if number <= self.promised() {
             let promised = self.promised();
@@ -489,10 +489,8 @@ impl Replica {
         });
         self.save();
         let voter = self.me();
-        self.after_save(AfterSave::Send(
-            from,
-            PeerMessage::Promise { number, voter },
-        ));
+        let promise = PeerMessage::Promise { number, voter };
+        self.after_save(AfterSave::Send(from, Box::new(promise)));
     }
 
     /// Lets go of the promises that are released.

@@ -18,11 +18,11 @@ impl Server {
         let since = self.now;
         if let Some(client) = self.clients.get_mut(&id) {
             debug_assert!(client.is_idle(), "a task has the connection to itself");
-            client.task = Some(Task {
+            client.task = Some(Box::new(Task {
                 number,
                 since,
                 ticket: None,
-            });
+            }));
             client.step = Some(Box::new(step));
         }
     }

@@ -5,10 +5,10 @@ use super::{Fatal, Server, WorkTime};
 use crate::chat::Effects;
 use crate::chat::change::Change;
 use crate::limits::{STORE_LAG_BYTES_MAX, UNCOMMITTED_BYTES_MAX};
-use crate::net::ConnectionId;
+use crate::net::{ConnectionId, clock};
 use crate::replica::{Entry, Input, LinkId, Output, Ticket, apply_to_cluster};
 use crate::store::{Batch, Found, Query, StoreAnswer};
-use crate::types::{ChatOp, ErrorCode, Op, OpNumber, Outcome, RequestNumber};
+use crate::types::{ChatOp, ErrorCode, Op, OpNumber, Outcome, RequestNumber, Time};
 use crate::wire::message::Answer;
 use crate::wire::operation::decode_op;
 
@@ -32,10 +32,9 @@ impl Server {
             }
             // The other servers' disks work while this one does.
             self.network.flush();
-            let started = crate::net::clock::now();
+            let started = clock::now();
             let op = self.disk.sync()?;
-            self.now = crate::net::clock::now();
-            self.sync_time += self.now.since(started);
+            self.disk_was_waited_for(started);
             self.replica.handle_input(Input::Persisted { op }, self.now);
         }
         self.look_at_gate();
@@ -55,12 +54,15 @@ impl Server {
             Output::Append(entry) => self.disk.append(&entry),
             Output::Truncate { after } => {
                 // What stays was made safe on the way.
+                let started = clock::now();
                 let op = self.disk.truncate(after)?;
+                self.disk_was_waited_for(started);
                 self.replica.handle_input(Input::Persisted { op }, self.now);
             }
             Output::Save { identity, vote } => {
+                let started = clock::now();
                 self.disk.save(&identity, vote)?;
-                self.now = crate::net::clock::now();
+                self.disk_was_waited_for(started);
                 self.replica.handle_input(Input::Saved, self.now);
             }
             Output::Dial(address) => self.dial(address),
@@ -97,6 +99,12 @@ impl Server {
             Output::Note(note) => self.note(&note),
         }
         Ok(())
+    }
+
+    /// Time has passed since then that is the disk's, and not this program's.
+    fn disk_was_waited_for(&mut self, started: Time) {
+        self.now = clock::now();
+        self.sync_time += self.now.since(started);
     }
 
     /// The connection that waits for the replica's answer by a ticket, if it still does.

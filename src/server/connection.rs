@@ -32,11 +32,10 @@ pub(super) struct ClientConnection {
     /// Requests on their way through the log, oldest first, and refusals that wait behind them.
     /// Empty while there is a task that is not the newest of them.
     pub in_flight: VecDeque<InFlight>,
-    /// The request that has the connection to itself.
-    pub task: Option<Task>,
+    /// The request that has the connection to itself. In a box, as its step is, since most
+    /// connections have none.
+    pub task: Option<Box<Task>>,
     /// What the task waits for. `None` without a task, and while the task is being worked on.
-    ///
-    /// In a box, since most connections have none and it is large.
     pub step: Option<Box<Step>>,
     /// The store's query that the task waits for.
     pub task_query: Option<QueryTicket>,

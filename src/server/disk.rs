@@ -148,7 +148,12 @@ impl Disk {
         };
         let truncated = journal.truncate(after)?;
         if let Some(cut) = truncated.cut {
-            log::warn!("ops {} to {} are kept in {}", cut.first, cut.last, cut.file);
+            log::warn!(
+                "ops {} to {} are cut off, as they were never acknowledged; they are kept in {}",
+                cut.first,
+                cut.last,
+                cut.file
+            );
         }
         Ok(truncated.head)
     }

@@ -51,7 +51,10 @@ fn ask_one(address: SocketAddr) -> Somebody {
     }
     match hello_of(stream) {
         Some(hello) if hello.role != Role::Server => Somebody::Stranger,
-        Some(Hello { cluster, .. }) if cluster == ClusterId(0) => Somebody::Seeker,
+        Some(Hello {
+            cluster: ClusterId(0),
+            ..
+        }) => Somebody::Seeker,
         Some(hello) => Somebody::Server(hello.cluster),
         None => Somebody::Stranger,
     }

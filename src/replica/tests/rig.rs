@@ -369,10 +369,7 @@ impl Rig {
     }
 
     fn drain(&mut self, server: u16) {
-        loop {
-            let Some(output) = self.node(server).replica.as_mut().unwrap().poll_output() else {
-                break;
-            };
+        while let Some(output) = self.node(server).replica.as_mut().unwrap().poll_output() {
             self.carry_out(server, output);
         }
     }
