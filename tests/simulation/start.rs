@@ -15,8 +15,8 @@ use lastword::types::{
 use super::host::{SIZES, image_of, read_entries, read_superblock};
 use super::network::service_address;
 use super::process::Process;
-use super::work::create_journal;
 use super::settings::SECOND;
+use super::work::create_journal;
 use super::world::{Event, Repair, World};
 
 /// A process with what is on the disk.
