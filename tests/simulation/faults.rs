@@ -47,6 +47,9 @@ pub enum Fault {
     FlippedBit,
 }
 
+/// How many things can happen just when something is said.
+const REACTIONS: u64 = 10;
+
 const FAULTS: &[Fault] = &[
     Fault::Kill,
     Fault::KillAll,
@@ -84,6 +87,8 @@ pub struct Faults {
     /// Of 1000 pieces of work of a disk, so many are.
     at_work_per_mille: u64,
     may_flip: bool,
+    /// What happens then.
+    reactions: Vec<u64>,
     /// Just before the message with this number among those that matter, a server dies.
     strike: Option<Strike>,
 }
@@ -117,6 +122,7 @@ impl Faults {
             at_messages_per_mille: 0,
             at_work_per_mille: 0,
             may_flip: true,
+            reactions: Vec::new(),
             strike: None,
         }
     }
@@ -130,7 +136,13 @@ impl Faults {
         let mut faults = Self::none();
         faults.kinds = kinds;
         faults.pause = random.scaled(20 * MILLISECOND, 3 * SECOND);
-        faults.duration = random.scaled(10 * MILLISECOND, 4 * SECOND);
+        // Half of the seeds have faults that outlast the grace.
+        faults.duration = if random.percent(50) {
+            random.scaled(10 * MILLISECOND, 4 * SECOND)
+        } else {
+            random.between(SECOND, 4 * SECOND)
+        };
+        faults.reactions = (0..REACTIONS).filter(|_| random.percent(50)).collect();
         if random.percent(50) {
             faults.at_messages_per_mille = random.scaled(2, 300);
         }
@@ -159,7 +171,10 @@ impl World {
             return;
         }
         if let Some(fault) = self.random.pick(&self.faults.kinds) {
-            let host = self.random.index(self.hosts.len());
+            // The primary is the most interesting one.
+            let primary = self.serving().first().copied();
+            let primary = primary.filter(|_| self.random.percent(40));
+            let host = primary.unwrap_or(self.random.index(self.hosts.len()));
             self.go_wrong_now(fault, host);
         }
         let pause = self.random.between(MILLISECOND, self.faults.pause);
@@ -167,7 +182,12 @@ impl World {
     }
 
     fn fault_duration(&mut self) -> u64 {
-        self.random.scaled(MILLISECOND, self.faults.duration)
+        let longest = self.faults.duration;
+        if self.random.percent(50) {
+            self.random.scaled(MILLISECOND, longest)
+        } else {
+            self.random.between(longest / 2, longest)
+        }
     }
 
     fn go_wrong_now(&mut self, fault: Fault, host: usize) {
@@ -400,7 +420,7 @@ impl World {
         if self.random.percent(50) {
             self.flush(host, process);
         }
-        match self.random.below(8) {
+        match self.random.pick(&self.faults.reactions).unwrap_or(0) {
             0 => self.doom(host, process, Death::Kill),
             1 => self.doom(host, process, Death::PowerCut),
             2 => self.die(peer, Death::Kill),
@@ -414,6 +434,8 @@ impl World {
                 self.repair_later(Repair::Resume { host: peer });
             }
             6 => self.forge_resets(host, peer),
+            7 => self.go_wrong_now(Fault::Isolate, host),
+            8 => self.go_wrong_now(Fault::Isolate, peer),
             _ => {
                 process.is_paused = true;
                 self.repair_later(Repair::Resume { host });
