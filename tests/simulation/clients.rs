@@ -20,6 +20,8 @@ use super::world::{Event, World};
 
 /// How long a client waits for an answer before it tries another server.
 const PATIENCE: u64 = 700 * MILLISECOND;
+/// How long one waits that is patient: it is there when a server wakes.
+const LONG_PATIENCE: u64 = 5 * SECOND;
 
 /// Who has asked, by which connection.
 #[derive(Clone, Debug)]
@@ -78,6 +80,7 @@ pub struct Client {
     /// An open read: its number, and what was acknowledged when it was asked.
     reading: Option<(u64, u64)>,
     server: usize,
+    patience: u64,
     connection: u64,
     is_connected: bool,
     /// The connection that has arrived somewhere last, and the process that it leads to.
@@ -102,6 +105,7 @@ impl Client {
             last_number: 0,
             reading: None,
             server: 0,
+            patience: if random.percent(30) { LONG_PATIENCE } else { PATIENCE },
             connection: 0,
             is_connected: false,
             reached: (0, 0),
@@ -167,7 +171,7 @@ impl World {
     pub fn tick(&mut self, index: usize) {
         let has_waited = {
             let client = &self.clients[index];
-            !client.is_idle() && self.now > client.heard + PATIENCE
+            !client.is_idle() && self.now > client.heard + client.patience
         };
         if has_waited {
             self.change_server(index, None);
@@ -411,6 +415,7 @@ impl World {
 
     /// How long clients have to be given to find a server that answers.
     pub fn clients_time(&self) -> u64 {
-        PATIENCE * self.hosts.len() as u64 + SECOND
+        let patience = self.clients.iter().map(|it| it.patience).max();
+        patience.unwrap_or(PATIENCE) * self.hosts.len() as u64 + SECOND
     }
 }
