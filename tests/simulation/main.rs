@@ -43,11 +43,11 @@ use many::{find_violation, run_many};
 use run::Plan;
 
 /// Seeds that have found something once.
-const FAILED_ONCE: &[u64] = &[];
+const FAILED_ONCE: &[u64] = &[259, 332, 453, 911, 1617];
 
 #[test]
 fn nothing_is_violated_in_some_hundred_runs() {
-    run_many((0..300).map(Plan::new));
+    run_many((0..200).map(Plan::new));
 }
 
 #[test]
