@@ -66,7 +66,7 @@ fn a_seed_is_a_run() {
 
 #[test]
 fn every_broken_rule_is_missed() {
-    for variant in Variant::ALL {
+    for variant in Variant::MISSED {
         let plans = (0..1000).map(|seed| Plan {
             variant: Some(*variant),
             ..Plan::new(seed)
