@@ -14,8 +14,8 @@ use lastword::types::{
 use lastword::wire::operation::encode_op;
 
 use super::random::Random;
-use super::trace;
 use super::settings::{MILLISECOND, SECOND};
+use super::trace;
 use super::world::{Event, World};
 
 /// How long a client waits for an answer before it tries another server.
@@ -285,7 +285,12 @@ impl World {
 
     /// A request arrives at a host.
     pub fn asked(&mut self, client: usize, connection: u64, host: usize, request: Request) {
-        self.say(|| format!("client {client} asks {} by {connection}: {request:?}", host + 1));
+        self.say(|| {
+            format!(
+                "client {client} asks {} by {connection}: {request:?}",
+                host + 1
+            )
+        });
         let target = &self.hosts[host];
         if target.is_suspended {
             // It is sent again until the machine is back.
@@ -356,7 +361,9 @@ impl World {
             return;
         }
         client.heard = self.now;
-        trace::line(self.now, || format!("client {index} hears by {connection}: {reply:?}"));
+        trace::line(self.now, || {
+            format!("client {index} hears by {connection}: {reply:?}")
+        });
         match reply {
             Reply::Done { number, outcome } => self.done(index, number, outcome),
             Reply::Read => {
@@ -383,7 +390,10 @@ impl World {
             (Wish::Session, Outcome::SessionOpened) => client.is_open = true,
             (Wish::Message { .. }, Outcome::Sent(_))
             | (Wish::Acknowledge, Outcome::Acknowledged(_)) => {}
-            (wish, outcome) => panic!("client {index} asked for {wish:?} and got {outcome:?}; open: {:?}", client.open),
+            (wish, outcome) => panic!(
+                "client {index} asked for {wish:?} and got {outcome:?}; open: {:?}",
+                client.open
+            ),
         }
         if let Wish::Message { text, .. } = wish
             && let Outcome::Sent(op) = outcome

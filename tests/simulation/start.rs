@@ -5,8 +5,8 @@
 
 use lastword::chat::State;
 use lastword::chat::change::Image;
-use lastword::journal::{Journal, JournalError};
 use lastword::journal::superblock::{self, Superblock};
+use lastword::journal::{Journal, JournalError};
 use lastword::replica::{Entry, Identity, Replica, Start};
 use lastword::types::{
     ClusterId, Incarnation, Lineage, LogPosition, OpNumber, ServerId, ViewNumber, Vote,
@@ -15,8 +15,8 @@ use lastword::types::{
 use super::host::{SIZES, image_of, read_entries, read_superblock};
 use super::network::service_address;
 use super::process::Process;
-use super::work::create_journal;
 use super::settings::SECOND;
+use super::work::create_journal;
 use super::world::{Event, Repair, World};
 
 /// A process with what is on the disk.

@@ -93,7 +93,10 @@ pub enum Repair {
         host: usize,
     },
     /// Not a repair: a disk is harmed.
-    Harm { host: usize, harm: Harm },
+    Harm {
+        host: usize,
+        harm: Harm,
+    },
     /// Nor this: what the disk does for a process is to be interrupted.
     Strike {
         host: usize,
