@@ -16,8 +16,8 @@ use super::face::{Config, Identity, Note};
 use super::log::{Log, cluster_op};
 use super::normal::apply_to_cluster;
 use super::peers::{Contact, Dial};
+use super::propose::outweighs;
 use super::random::Random;
-use super::view_change::outweighs;
 use super::{AfterSave, Entry, Leading, Replica, Sabotage};
 use crate::types::{
     Cluster, ClusterOp, Incarnation, Lineage, Member, OpNumber, ServerId, Time, Timestamp,

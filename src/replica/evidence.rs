@@ -9,7 +9,7 @@
 //!
 //! A refused connect is evidence because a server binds its own address before anything else and
 //! never closes it while it runs. It proves the end of a process, and never that of a disk. A
-//! member that hears the process all the same objects (see [`super::view_change`]).
+//! member that hears the process all the same objects (see [`super::promise`]).
 
 use super::face::Note;
 use super::peers::REFUSALS_APART;

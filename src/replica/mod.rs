@@ -21,7 +21,10 @@
 //! | [`peers`](self) | links: kept, closed, dialed again |
 //! | [`evidence`](self) | who is dead, who is silent, who is fresh: `beat`, `age`, `evidence` |
 //! | [`normal`](self) | `request`, `prepare`, `commit`, `tell`; reads |
-//! | [`view_change`](self) | `propose`, `promise`, `veto`, `decide` |
+//! | [`stand`](self) | who stands for another view, and when |
+//! | [`propose`](self) | a candidate's side of it: `propose`, `decide` |
+//! | [`promise`](self) | the voters' side of it: `promise`, `veto` |
+//! | [`lead`](self) | a view comes in force, and ends: `learn`; who follows whom |
 //! | [`catch_up`](self) | `install`, `learn`, `catch_up`, `admit`: everybody gets the primary's log |
 //! | [`cold_start`](self) | a founding, a start, `cold_propose`, `cold_promise`, `resign`, a forced primary |
 //! | [`report`](self) | how it stands, for people and for the clients' gate |
@@ -55,12 +58,15 @@ mod catch_up;
 mod cold_start;
 mod evidence;
 mod face;
+mod lead;
 mod log;
 mod normal;
 mod peers;
+mod promise;
+mod propose;
 mod random;
 mod report;
-mod view_change;
+mod stand;
 
 pub use self::cold_start::{InvalidLog, Start};
 pub use self::face::{Config, Identity, Input, LinkId, Note, Output, Ticket, Unwanted};
@@ -73,8 +79,9 @@ use std::net::SocketAddr;
 
 use self::log::Log;
 use self::peers::{Contact, Peer};
+use self::promise::Promised;
+use self::propose::Candidacy;
 use self::random::Random;
-use self::view_change::{Candidacy, Promised};
 use crate::types::{
     Cluster, Incarnation, Member, OpNumber, ServerId, Time, Timestamp, View, ViewNumber, Vote,
 };

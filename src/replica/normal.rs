@@ -363,7 +363,7 @@ pub fn apply_to_cluster(state: &mut Option<Cluster>, op: ClusterOp, number: OpNu
             ClusterOp::Join { server, address } | ClusterOp::Move { server, address },
             Some(cluster),
         ) => {
-            // Two servers cannot have one address: who had it before is gone, and was replaced.
+            // Two servers cannot have one address: who had it before is gone.
             let view = &cluster.view;
             cluster.servers.retain(|other| {
                 other.server == server
@@ -399,10 +399,27 @@ pub fn apply_to_cluster(state: &mut Option<Cluster>, op: ClusterOp, number: OpNu
             let beyond = cluster.views.len().saturating_sub(VIEWS_REMEMBERED_MAX);
             cluster.views.drain(..beyond);
             cluster.view = view;
+            forget_replaced(cluster);
         }
         (ClusterOp::Formed, Some(cluster)) => cluster.formed = true,
         // A log that founds twice, or does anything before its founding, was refused when it was
         // read; no server writes one.
         (ClusterOp::Found { .. }, Some(_)) | (_, None) => {}
     }
+}
+
+/// Whoever is no member, and whose address a newer server has, was replaced by it: its disk is gone.
+fn forget_replaced(cluster: &mut Cluster) {
+    let newest_at = |address: SocketAddr| {
+        let same = cluster.servers.iter().filter(|it| it.address == address);
+        same.map(|it| it.server).max()
+    };
+    let replaced: Vec<ServerId> = cluster
+        .servers
+        .iter()
+        .filter(|it| cluster.view.member(it.server).is_none())
+        .filter(|it| newest_at(it.address) > Some(it.server))
+        .map(|it| it.server)
+        .collect();
+    cluster.servers.retain(|it| !replaced.contains(&it.server));
 }

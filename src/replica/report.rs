@@ -251,6 +251,7 @@ impl Replica {
             .filter(|(number, _)| *number > self.newest_number())
             .max_by_key(|(number, _)| *number);
         let absent = match newer {
+            None if self.is_intact() => self.unheard(),
             None => self.absent(),
             Some((_, standing)) => {
                 let members = standing.iter().flat_map(|view| &view.members);
@@ -271,6 +272,20 @@ impl Replica {
             .into_iter()
             .map(|server| self.known(server))
             .collect()
+    }
+
+    /// Members that a member cannot reach: by a link that is cut nothing comes.
+    fn unheard(&self) -> Vec<ServerId> {
+        let others = self.bases().flat_map(|view| &view.members);
+        let unheard = others.filter(|member| {
+            **member != self.me()
+                && !self.is_dead(**member)
+                && (self.link_to(**member).is_none() || self.is_silent(**member, self.called_at))
+        });
+        let mut unheard: Vec<ServerId> = unheard.map(|member| member.server).collect();
+        unheard.sort_unstable();
+        unheard.dedup();
+        unheard
     }
 
     /// Every server that has an id, in the order of their ids.

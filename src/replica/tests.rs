@@ -4,8 +4,10 @@ mod rig;
 
 use rig::Rig;
 
-use super::{Condition, NotReady, Role};
-use crate::types::ServerId;
+use super::{Condition, NotReady, Role, apply_to_cluster};
+use crate::types::{
+    ClusterId, ClusterOp, Incarnation, Lineage, Member, OpNumber, ServerId, View, ViewNumber,
+};
 
 #[test]
 fn a_founder_without_backups_serves_at_once() {
@@ -284,4 +286,51 @@ fn a_forced_primary_begins_a_lineage_that_the_others_follow() {
     rig.run_ms(2500);
     assert_eq!(rig.applied(1), [1, 3]);
     assert_eq!(rig.replica(2).view().unwrap().members.len(), 3);
+}
+
+#[test]
+fn a_server_with_a_new_disk_takes_the_place_of_the_old_one() {
+    let address = |port: u16| ([127, 0, 0, 1], port).into();
+    let view = |round, members: &[u16]| {
+        ClusterOp::View(View {
+            number: ViewNumber::new(round, ServerId(1)),
+            lineage: Lineage::default(),
+            primary: ServerId(1),
+            members: members
+                .iter()
+                .map(|server| Member {
+                    server: ServerId(*server),
+                    incarnation: Incarnation {
+                        counter: 1,
+                        random: 0,
+                    },
+                })
+                .collect(),
+        })
+    };
+    let join = |server, port| ClusterOp::Join {
+        server: ServerId(server),
+        address: address(port),
+    };
+    let found = ClusterOp::Found {
+        cluster: ClusterId(7),
+        lineage: Lineage::default(),
+        backups: 0,
+    };
+    let mut cluster = None;
+    let ops = [
+        found,
+        join(1, 5001),
+        join(2, 5002),
+        view(1, &[1, 2]),
+        // The old one still counts as a member when the new one comes.
+        join(3, 5002),
+        view(2, &[1]),
+    ];
+    for (op, number) in ops.into_iter().zip(1..) {
+        apply_to_cluster(&mut cluster, op, OpNumber(number));
+    }
+    let servers = cluster.unwrap().servers;
+    let ids: Vec<u16> = servers.iter().map(|record| record.server.0).collect();
+    assert_eq!(ids, [1, 3]);
 }

@@ -20,6 +20,9 @@ pub(super) struct Gate {
     open: bool,
     /// Requests wait for a change of view.
     holds: bool,
+    /// A request was left waiting since this was last looked at. A change of view may begin and
+    /// end between two looks, where nobody else has to agree.
+    has_waiting: bool,
     /// The primary of which those who wait here were told.
     told_of: Option<ServerId>,
 }
@@ -28,6 +31,11 @@ impl Gate {
     /// Clients are let in, or were until the view began to change.
     pub fn is_open(&self) -> bool {
         self.open
+    }
+
+    /// A request is left where it is until the view has changed.
+    pub fn note_waiting(&mut self) {
+        self.has_waiting = true;
     }
 }
 
@@ -58,7 +66,8 @@ impl Server {
             self.gate.open = false;
             self.step_down();
         }
-        if held && !holds {
+        if (held || self.gate.has_waiting) && !holds {
+            self.gate.has_waiting = false;
             self.unblock_all();
         }
         if !self.gate.open {

@@ -31,6 +31,7 @@ impl Server {
         }
         let held = self.replica.holds_back() && self.gate.is_open();
         if held && asked.request.as_ref().is_ok_and(|it| !needs_no_primary(it)) {
+            self.gate.note_waiting();
             return Taken::Waits;
         }
         let allowed = client.allowance.take(self.options.max_rate, now);

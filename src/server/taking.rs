@@ -14,7 +14,7 @@ use crate::replica::{Input, Role};
 use crate::store::{
     CheckedSnapshot, SnapshotCheck, SnapshotWriter, SqliteStore, StoreWorker, TakeSnapshotError,
 };
-use crate::types::{Cluster, LogPosition};
+use crate::types::{Cluster, LogPosition, OpNumber};
 use crate::wire::peer::{PeerMessage, SnapshotPart};
 
 /// A snapshot that is coming in.
@@ -167,7 +167,7 @@ impl Server {
         let wake = Box::new(move || waker.wake());
         self.store = StoreWorker::start(Box::new(store), wake).map_err(Fatal::Loop)?;
         self.state = State::restore(&image)?;
-        self.applied = last.op;
+        let had = std::mem::replace(&mut self.applied, last.op);
         self.handed_over = last.op;
         self.changes.clear();
         self.cluster = Some(cluster.clone());
@@ -178,6 +178,14 @@ impl Server {
             "the snapshot is in place: everything up to op {} is here",
             last.op
         );
+        if had > OpNumber::ZERO {
+            log::info!(
+                "what was here before, up to op {had}, is put aside in {}: journal and store of \
+                 generation {}",
+                directory.display(),
+                next - 1
+            );
+        }
         let input = Input::Installed { cluster, last };
         self.replica.handle_input(input, self.now);
         Ok(())

@@ -189,19 +189,26 @@ impl World {
         let to = self.random.pick(&known);
         let newest = self.checker.newest_acknowledged;
         let client = &mut self.clients[index];
-        if client.is_resting || client.open.len() >= requests_open {
+        if client.is_resting {
+            return;
+        }
+        // Readers do not wait until their writes are done: who still answers reads shows it.
+        if client.is_open && wants_read && client.reading.is_none() {
+            client.last_number += 1;
+            let number = client.last_number;
+            client.reading = Some((number, newest));
+            if client.is_connected {
+                self.ask(index, Request::Read { number, newest });
+            }
+            return;
+        }
+        if client.open.len() >= requests_open {
             return;
         }
         let wish = match (client.account, client.is_open) {
             _ if !client.open.is_empty() && !client.is_open => return,
             (None, _) => Wish::Account,
             (Some(_), false) => Wish::Session,
-            _ if wants_read && client.reading.is_none() => {
-                client.last_number += 1;
-                let number = client.last_number;
-                client.reading = Some((number, newest));
-                return self.ask(index, Request::Read { number, newest });
-            }
             _ => match to {
                 Some(to) if draw < 85 => Wish::Message {
                     to,

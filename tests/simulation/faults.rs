@@ -88,6 +88,13 @@ pub struct Faults {
     strike: Option<Strike>,
 }
 
+/// What is done to a disk.
+#[derive(Clone, Copy, Debug)]
+pub enum Harm {
+    Empty,
+    FlipBit,
+}
+
 /// A death at a certain message.
 #[derive(Clone, Copy, Debug)]
 pub struct Strike {
@@ -206,7 +213,7 @@ impl World {
             }
             Fault::DiskError => self.break_disk(host),
             Fault::Leave => self.leave(host),
-            Fault::EmptyDisk => self.empty_unneeded_disk(host),
+            Fault::EmptyDisk => self.harm_unneeded_disk(host, Harm::Empty),
             Fault::FlippedBit => self.flip_bit(host),
         }
     }
@@ -311,25 +318,31 @@ impl World {
         is_out(server) && self.serving().iter().any(|it| *it != host)
     }
 
-    fn empty_unneeded_disk(&mut self, host: usize) {
+    /// It is killed, and when nobody can be about to admit it any more, something is done to its
+    /// disk.
+    fn harm_unneeded_disk(&mut self, host: usize, harm: Harm) {
         if self.is_unneeded(host) {
-            if self.hosts[host].process.is_some() {
-                self.die(host, Death::Kill);
-            }
-            self.empty_disk(host);
+            self.kill(host);
+            self.after(2 * SECOND, Event::Over(Repair::Harm { host, harm }));
         }
+    }
+
+    fn harm_disk(&mut self, host: usize, harm: Harm) {
+        if self.hosts[host].process.is_none() && self.is_unneeded(host) {
+            match harm {
+                Harm::Empty => self.empty_disk(host),
+                Harm::FlipBit => self.flip_bit_at(host),
+            }
+        }
+        self.start(host);
     }
 
     /// One bit, once in a run, of a server that nobody counts on. (Of a member's journal that is
     /// damaged when everything was down nobody knows what was in it, and an operator has to decide.)
     fn flip_bit(&mut self, host: usize) {
-        if !self.is_unneeded(host) || !std::mem::take(&mut self.faults.may_flip) {
-            return;
+        if std::mem::take(&mut self.faults.may_flip) {
+            self.harm_unneeded_disk(host, Harm::FlipBit);
         }
-        if self.hosts[host].process.is_some() {
-            self.die(host, Death::Kill);
-        }
-        self.flip_bit_at(host);
     }
 
     /// Somewhere in the records of a journal.
@@ -476,6 +489,7 @@ impl World {
             Repair::Mend { from, to } => self.mend(from, to),
             Repair::Accept { from, to } => self.accept(from, to),
             Repair::QuickDisk { host } => self.hosts[host].slowness = 1,
+            Repair::Harm { host, harm } => self.harm_disk(host, harm),
             Repair::Strike {
                 host,
                 is_power: true,

@@ -204,8 +204,8 @@ fn started(
 /// In which view an op of the store was proposed.
 fn view_of(image: &Image, op: OpNumber) -> ViewNumber {
     let views = image.cluster.iter().flat_map(|it| it.views.iter());
-    let begun = views.filter(|it| it.op <= op);
-    begun.last().map_or(ViewNumber(0), |it| it.number)
+    let mut begun = views.filter(|it| it.op <= op);
+    begun.next_back().map_or(ViewNumber(0), |it| it.number)
 }
 
 impl World {

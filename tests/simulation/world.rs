@@ -13,7 +13,7 @@ use lastword::types::LogPosition;
 
 use super::checker::Checker;
 use super::clients::{Client, Reply, Request};
-use super::faults::Faults;
+use super::faults::{Faults, Harm};
 use super::host::Host;
 use super::network::{Attempt, Network};
 use super::random::Random;
@@ -92,7 +92,12 @@ pub enum Repair {
     QuickDisk {
         host: usize,
     },
-    /// Not a repair: what the disk does for a process is to be interrupted.
+    /// Not a repair: a disk is harmed.
+    Harm {
+        host: usize,
+        harm: Harm,
+    },
+    /// Nor this: what the disk does for a process is to be interrupted.
     Strike {
         host: usize,
         is_power: bool,
