@@ -1,11 +1,18 @@
 //! Do servers that come back find their place, in whichever order they went and come? Each of these
 //! stories is one at which an earlier server of this kind failed.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::common::closed_loop::{drive, fill_accounts};
 use crate::common::text::{TextClient, ids, texts};
 use crate::load::{self, Ledger};
 use crate::rig::address::common_service;
 use crate::rig::{Cluster, Server};
 use crate::verdict::{check_on_all, served_at};
+
+/// How long links are kept full.
+const FULL_FOR: Duration = Duration::from_secs(2);
 
 #[test]
 fn those_that_come_back_are_taken_for_servers() {
@@ -101,6 +108,26 @@ fn rolling_restarts(rounds: usize) {
         clients.finish();
     });
     check_on_all(&mut cluster, &ledger);
+}
+
+#[test]
+fn heartbeats_acknowledgements_and_writes_never_wait_for_each_other() {
+    let cluster = Cluster::of_three();
+    let address = cluster[0].member();
+    cluster.text().create("bob");
+    fill_accounts(address, 10);
+    let before = cluster[0].until("leads", |status| status.serves());
+    let begin = Instant::now();
+    let asked = AtomicU64::new(0);
+    // Much in both directions, on links that are full, for longer than a heartbeat takes.
+    let (count, _) = drive(address, 10, 64, || {
+        asked.fetch_add(1, Ordering::Relaxed) < 10_000 || begin.elapsed() < FULL_FOR
+    });
+    assert!(count >= 10_000, "{count}");
+    for place in 0..3 {
+        let said = cluster[place].until("has all", |status| status.in_sync().len() == 3);
+        assert_eq!(said.view, before.view, "somebody was given up on: {said:?}");
+    }
 }
 
 #[test]

@@ -1,6 +1,11 @@
 //! What do several servers do together when processes, disks and cables fail? Every test starts
 //! real processes, ends them by their ids at bad moments, and compares what clients were told with
 //! what the servers say afterwards. Nothing is waited for by the clock.
+//!
+//! The same in more orders, and for longer, a few minutes:
+//! `cargo test --release --test cluster -- --ignored --skip measure::`. What prints figures, best
+//! on a machine that does nothing else:
+//! `cargo test --release --test cluster measure:: -- --ignored --nocapture --test-threads 1`.
 
 // What is common with the tests of a single server, not all of which is needed here.
 #[allow(dead_code)]

@@ -1,5 +1,5 @@
 //! How long are clients without a server, and what do three servers cost? Figures, not tests: run
-//! them with `cargo test --release --test cluster measure -- --ignored --nocapture --test-threads 1`.
+//! them with `cargo test --release --test cluster measure:: -- --ignored --nocapture --test-threads 1`.
 
 use std::fs;
 use std::net::SocketAddr;

@@ -1,10 +1,15 @@
 //! What does a server do that has slept through everything? It must not take what it reads when it
 //! wakes for news.
 
+use std::time::Duration;
+
 use crate::common::text::{TextClient, texts};
 use crate::load::{self, Ledger};
 use crate::rig::Cluster;
 use crate::verdict::check_on_all;
+
+/// So long that much could be acknowledged, and short enough that nobody is given up on.
+const WITHIN_GRACE: Duration = Duration::from_millis(300);
 
 #[test]
 fn a_primary_that_wakes_up_says_nothing_stale_and_joins_again() {
@@ -58,6 +63,34 @@ fn sleeping_primaries_under_load_lose_nothing() {
             assert_ne!(cluster.primary(), slept);
             ledger.wait_for_more(100);
             cluster[slept].go_on();
+            cluster.until_all_in_sync();
+        }
+        clients.finish();
+    });
+    check_on_all(&mut cluster, &ledger);
+}
+
+#[test]
+fn who_slept_for_a_moment_has_all_that_was_acknowledged_when_the_others_are_dead() {
+    let mut cluster = Cluster::of_three();
+    let ledger = Ledger::unhurried();
+    let finder = cluster.finder();
+    std::thread::scope(|scope| {
+        let clients = load::start(scope, &finder, &ledger);
+        for _ in 0..2 {
+            ledger.wait_for_more(100);
+            let primary = cluster.primary();
+            let (slept, other) = ((primary + 1) % 3, (primary + 2) % 3);
+            cluster[slept].pause();
+            // In this time the clients ask, and nobody may say OK: one member does not have it.
+            std::thread::sleep(WITHIN_GRACE);
+            cluster[primary].kill();
+            cluster[other].kill();
+            cluster[slept].go_on();
+            assert_eq!(cluster.primary(), slept);
+            ledger.wait_for_more(50);
+            cluster[primary].start();
+            cluster[other].start();
             cluster.until_all_in_sync();
         }
         clients.finish();
