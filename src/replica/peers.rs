@@ -38,6 +38,8 @@ pub(super) struct Peer {
     pub cluster: ClusterId,
     /// The link to it, with who has dialed it.
     pub link: Option<(LinkId, ServerId)>,
+    /// When that came up, or the last one did.
+    pub linked_at: Time,
     /// The newest process of it that there was a link to.
     pub incarnation: Option<Incarnation>,
     /// When the last message of that process came in; `None` until there was one.
@@ -119,6 +121,7 @@ impl Peer {
             address,
             cluster: ClusterId(0),
             link: None,
+            linked_at: Time(0),
             incarnation: None,
             heard: None,
             echoed: None,
@@ -205,6 +208,7 @@ impl Replica {
         entry.address = Some(peer.address);
         entry.cluster = peer.cluster;
         entry.link = Some((link, dialer));
+        entry.linked_at = now;
         entry.heard = Some(now);
         entry.ended = None;
         entry.progress = None;
@@ -303,7 +307,8 @@ impl Replica {
         });
         peer.dial = Dial {
             under_way: peer.dial.under_way,
-            ..Dial::new(now)
+            // At once, but not again and again to one that takes no link from here.
+            ..Dial::new(now.max(peer.linked_at + DIAL_AGAIN_SOON))
         };
         if self.following.as_ref().is_some_and(|f| f.leader == server) {
             self.following = None;
