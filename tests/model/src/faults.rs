@@ -48,6 +48,10 @@ impl State {
         next.spent.restarts += 1;
         next.raise_incarnation(server, steps.setting.rules.hold(Guard::IncarnationRises));
         next.servers[server].process = Process::Up;
+        if !steps.setting.rules.hold(Guard::PromisesAreDurable) {
+            next.servers[server].promised = self.view(server);
+            next.servers[server].binding = 0;
+        }
         steps.add(Step::Restart(server as u8), next);
     }
 

@@ -78,6 +78,10 @@ pub enum Guard {
     /// A cold start is led by the longest log of the newest view's members. (Each of them that has
     /// its View op has all that was committed before, and all that was committed in it.)
     ColdLeaderIsAhead,
+    /// A promise outlasts its giver's process. (A server that starts again is another process: it
+    /// votes for nothing before it is admitted, and its old promise was counted for the old one,
+    /// which can take no other back.)
+    PromisesAreDurable,
     /// Who still counts as intact takes no part in a cold start. (Missed only where not every
     /// promise binds: one for a cold start would hide an older one.)
     ColdStartWithoutIntact,
@@ -112,11 +116,12 @@ impl Guard {
     ];
 
     /// Those of which no search has found what they prevent, also when all of them are out.
-    pub const SPARE: [Self; 4] = [
+    pub const SPARE: [Self; 5] = [
         Self::PromiserTakesNoPrepare,
         Self::EveryPromiseBinds,
         Self::MembersPromised,
         Self::ColdLeaderIsAhead,
+        Self::PromisesAreDurable,
     ];
 }
 

@@ -237,6 +237,10 @@ fn spare_rules_are_not_missed() {
             300_000,
         ),
         search(&without(free("1 crash, 1 op")), 200_000),
+        search(
+            &without(Setting::calm(3).with("2 crashes, 1 restart, 1 op, 3 numbers")),
+            300_000,
+        ),
         walk(&without(free(far)), 20_000, 90, 1),
         walk(&without(Setting::calm(4).free().with(far)), 20_000, 90, 1),
     ] {
