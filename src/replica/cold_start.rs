@@ -168,7 +168,7 @@ impl Replica {
         }
     }
 
-    /// A view of this server alone, which nobody else has to agree to.
+    /// Stands for a view of this server alone, by the rules of a cold start.
     fn lead_alone(&mut self, now: Time) {
         let me = self.me();
         let proposal = Proposal {
@@ -176,7 +176,7 @@ impl Replica {
             lineage: self.identity.lineage,
             candidate: me,
             members: vec![me],
-            standing: Vec::new(),
+            standing: self.bases().cloned().collect(),
             silent: Vec::new(),
             dead: Vec::new(),
             promised: Vec::new(),
@@ -226,21 +226,7 @@ impl Replica {
         if !self.absent().is_empty() || !self.is_ahead() {
             return;
         }
-        let me = self.me();
-        let proposal = Proposal {
-            number: self.next_number(),
-            lineage: self.identity.lineage,
-            candidate: me,
-            members: vec![me],
-            standing: self.bases().cloned().collect(),
-            silent: Vec::new(),
-            dead: Vec::new(),
-            promised: Vec::new(),
-            unreached: Vec::new(),
-            cold: true,
-            last: self.log.last(),
-        };
-        self.begin_candidacy(proposal, None, now);
+        self.lead_alone(now);
     }
 
     /// This server has a log, is no member that counts, and knows nobody who leads or could.
