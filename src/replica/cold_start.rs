@@ -154,6 +154,7 @@ impl Replica {
             guests: None,
             cold_at: Some(now),
             reads: Default::default(),
+            held_back: Default::default(),
             ping_at: now,
             called_at: now,
             silence_counts_from: now,

@@ -151,8 +151,10 @@ pub struct Replica {
     /// When it stands in a cold start.
     cold_at: Option<Time>,
 
-    /// Reads that wait for proof that this server still leads.
+    /// Reads that wait for proof that this server still leads, or for the end of a change of view.
     reads: VecDeque<Ticket>,
+    /// Requests that wait for the end of a change of view: no more than clients may have open.
+    held_back: VecDeque<(Ticket, Timestamp, Vec<u8>)>,
     /// When the next Pings are due.
     ping_at: Time,
     /// When the core was last called, and since when silence counts, after it was not called for
@@ -499,8 +501,9 @@ impl Replica {
         self.stand_or_wait(now);
         self.admit(now);
         self.cold_propose_or_wait(now);
-        self.answer_reads(now);
         self.abandon_after_grace(now);
+        self.go_on_with_requests();
+        self.answer_reads(now);
     }
 }
 

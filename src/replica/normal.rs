@@ -19,22 +19,35 @@ use crate::wire::peer::{PeerMessage, Prepares, Report};
 use crate::wire::prepare::{Entry, Prepare};
 
 impl Replica {
-    /// `request`: a client's op gets the next number, unless nobody would commit it.
+    /// `request`: a client's op gets the next number, unless nobody would commit it. What was taken
+    /// up before a change of view and comes to the log during it waits for its end.
     pub(super) fn request(&mut self, ticket: Ticket, time: Timestamp, payload: &[u8]) {
         if self.serves() {
             self.wall_clock = self.wall_clock.max(time);
             self.append(Some(ticket), time, payload);
+        } else if self.holds_back() {
+            self.held_back.push_back((ticket, time, payload.to_vec()));
         } else {
             self.outputs.push_back(Output::Refused(ticket));
+        }
+    }
+
+    /// Goes on with the requests that a change of view has held back, or refuses them.
+    pub(super) fn go_on_with_requests(&mut self) {
+        if self.held_back.is_empty() || !self.serves() && self.holds_back() {
+            return;
+        }
+        for (ticket, time, payload) in std::mem::take(&mut self.held_back) {
+            self.request(ticket, time, &payload);
         }
     }
 
     /// A read is answered while every other member has echoed a Ping that was sent within L: so
     /// none of them has let another view begin that leaves this server out.
     pub(super) fn read(&mut self, ticket: Ticket, now: Time) {
-        if !self.serves() {
+        if !self.serves() && !self.holds_back() {
             self.outputs.push_back(Output::Refused(ticket));
-        } else if self.all_fresh(now) {
+        } else if self.serves() && self.all_fresh(now) {
             self.outputs.push_back(Output::Readable(ticket));
         } else {
             if self.reads.is_empty() {
@@ -50,7 +63,7 @@ impl Replica {
             return;
         }
         let serves = self.serves();
-        if serves && !self.all_fresh(now) {
+        if serves && !self.all_fresh(now) || !serves && self.holds_back() {
             return;
         }
         for ticket in std::mem::take(&mut self.reads) {

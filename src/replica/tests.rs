@@ -119,6 +119,23 @@ fn whose_address_was_taken_is_found_at_another_one() {
 }
 
 #[test]
+fn what_is_asked_during_a_change_of_view_waits_for_its_end() {
+    let mut rig = Rig::three();
+    rig.leave(3);
+    // The primary stands for a view without 3, and has not decided yet.
+    while rig.replica(1).serves() {
+        rig.run_ms(1);
+    }
+    assert!(rig.replica(1).holds_back());
+    rig.send(1, 5);
+    let waits = rig.reads_refused_or_waiting(1);
+    rig.run_ms(50);
+    assert!(waits && rig.replica(1).serves());
+    assert_eq!(rig.acknowledged(), [5]);
+    assert_eq!(rig.answered_reads(1), 1);
+}
+
+#[test]
 fn who_comes_back_finds_the_new_primary() {
     let mut rig = Rig::three();
     rig.kill(1);

@@ -290,6 +290,11 @@ impl Rig {
         );
     }
 
+    /// How many reads were answered.
+    pub fn answered_reads(&self, server: u16) -> usize {
+        self.nodes[&server].readable
+    }
+
     /// A read now is not answered at once.
     pub fn reads_refused_or_waiting(&mut self, server: u16) -> bool {
         let before = self.node(server).readable;
