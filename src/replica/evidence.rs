@@ -14,7 +14,7 @@
 use super::face::Note;
 use super::peers::REFUSALS_APART;
 use super::{Leading, Replica};
-use crate::limits::BINDINGS_MAX;
+use crate::limits::{BINDINGS_MAX, SERVERS_MAX};
 use crate::types::{Binding, Incarnation, Member, ServerId, Time};
 use crate::wire::peer::{PeerMessage, Ping, Rumour, Standing};
 
@@ -54,8 +54,8 @@ impl Replica {
         let ping = Ping {
             sent_at: now,
             report: self.report(),
-            fresh: fresh.collect(),
-            rumours: self.rumours.values().copied().collect(),
+            fresh: fresh.take(SERVERS_MAX).collect(),
+            rumours: self.rumours.values().copied().take(SERVERS_MAX).collect(),
         };
         self.send_to(server, PeerMessage::Ping(ping));
     }
@@ -96,7 +96,7 @@ impl Replica {
     /// A later report of the same process says more; one of a later process, too.
     fn rumour(&mut self, rumour: Rumour) {
         let server = rumour.member.server;
-        if server == self.identity.server || server == ServerId(0) {
+        if server == self.identity.server || !self.is_of_concern(server) {
             return;
         }
         let rank = |r: &Rumour| (r.member.incarnation.counter, r.promised, r.newest);
@@ -105,6 +105,19 @@ impl Replica {
             self.rumours.insert(server, rumour);
             self.unsettled = true;
         }
+    }
+
+    /// Whether it matters what is heard of a server: others come and go, and are not kept in mind.
+    fn is_of_concern(&self, server: ServerId) -> bool {
+        let mut bound_to = self.vote.bindings.iter().flat_map(|b| &b.members);
+        self.peers.contains_key(&server) || bound_to.any(|m| m.server == server)
+    }
+
+    /// Lets go of what was heard of servers that were forgotten.
+    pub(super) fn forget_rumours(&mut self) {
+        let mut rumours = std::mem::take(&mut self.rumours);
+        rumours.retain(|server, _| self.is_of_concern(*server));
+        self.rumours = rumours;
     }
 
     fn may_echo(&self, process: Member) -> bool {

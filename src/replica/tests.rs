@@ -1,6 +1,7 @@
 //! Scripted clusters: what happens when is written down, and nothing else happens.
 
 mod rig;
+mod strangers;
 
 use rig::Rig;
 
