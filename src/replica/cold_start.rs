@@ -427,7 +427,7 @@ impl Replica {
         };
         // What this process knew of others' ends was known by a process that is gone.
         for peer in self.peers.values_mut() {
-            peer.dead = None;
+            peer.dead.clear();
         }
         self.save();
         self.after_save(AfterSave::Reborn);

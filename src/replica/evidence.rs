@@ -20,6 +20,8 @@ use crate::wire::peer::{PeerMessage, Ping, Rumour, Standing};
 
 /// Refused connects that prove the end of a process.
 const REFUSALS_ENOUGH: u32 = 2;
+/// Processes of one server that are remembered to have ended.
+const DEAD_REMEMBERED_MAX: usize = 16;
 
 impl Replica {
     /// The core runs. If it did not for long, whatever it did not hear meanwhile may still be
@@ -198,9 +200,11 @@ impl Replica {
 
     /// Whether this process is known to have ended.
     pub(super) fn is_dead(&self, member: Member) -> bool {
-        let dead = self.peers.get(&member.server).and_then(|peer| peer.dead);
-        dead.is_some_and(|dead| {
-            dead == member.incarnation || dead.counter > member.incarnation.counter
+        self.peers.get(&member.server).is_some_and(|peer| {
+            peer.dead.iter().any(|(first, last)| {
+                let ended_before = *first..last.counter;
+                *last == member.incarnation || ended_before.contains(&member.incarnation.counter)
+            })
         })
     }
 
@@ -247,7 +251,9 @@ impl Replica {
             return;
         }
         if let Some(peer) = self.peers.get_mut(&server) {
-            peer.dead = Some(incarnation);
+            peer.dead.push((peer.first_here, incarnation));
+            let beyond = peer.dead.len().saturating_sub(DEAD_REMEMBERED_MAX);
+            peer.dead.drain(..beyond);
         }
         self.unsettled = true;
         self.note(Note::Dead(member));
@@ -256,7 +262,7 @@ impl Replica {
     /// Somebody hears a process that was thought to have ended: the refusals were forged.
     pub(super) fn not_dead(&mut self, server: ServerId) {
         if let Some(peer) = self.peers.get_mut(&server) {
-            peer.dead = None;
+            peer.dead.clear();
             if let Some(ended) = &mut peer.ended {
                 ended.by_peer = false;
             }

@@ -71,3 +71,17 @@ fn after_everything_was_down_an_old_copy_does_not_count_for_the_server_that_went
         assert_eq!(rig.applied(server), [7], "of {server}");
     }
 }
+
+#[test]
+fn the_end_of_a_copy_elsewhere_is_not_that_of_the_server() {
+    let mut rig = Rig::three();
+    rig.kill(3);
+    rig.run_ms(300);
+    rig.cut(1, 2);
+    rig.run_ms(1500);
+    assert!(rig.replica(1).serves());
+    rig.copy_comes_and_goes(1, 2);
+    rig.run_ms(1000);
+    assert!(rig.replica(1).serves());
+    assert!(!rig.replica(2).serves(), "two primaries");
+}

@@ -195,6 +195,23 @@ impl Rig {
         self.input(to, Input::LinkUp { link, peer, dialed });
     }
 
+    /// A copy of a server's folder runs elsewhere, connects to another server, and ends.
+    pub fn copy_comes_and_goes(&mut self, server: u16, to: u16) {
+        let link = LinkId(self.next_link);
+        self.next_link += 1;
+        let mut peer = *self.replica(server).identity();
+        peer.incarnation.counter += 1;
+        peer.incarnation.random += 1;
+        peer.address = ([127, 0, 0, 3], server).into();
+        let dialed = None;
+        self.input(to, Input::LinkUp { link, peer, dialed });
+        let sent_at = self.now;
+        let message = PeerMessage::Pong { sent_at };
+        self.input(to, Input::Message { link, message });
+        let by_peer = true;
+        self.input(to, Input::LinkEnded { link, by_peer });
+    }
+
     /// Says something to a server by its link to another.
     pub fn say(&mut self, from: u16, to: u16, message: PeerMessage) {
         let mut links = self.links.iter();
