@@ -99,11 +99,20 @@ impl Replica {
         let Some(following) = &self.following else {
             return;
         };
+        let is_of_lineage = self
+            .view()
+            .is_none_or(|view| view.lineage == self.identity.lineage);
+        // Positions say nothing across lineages: an old copy that was forced to lead may have given
+        // numbers again that stand for other ops here. All of it is replaced then.
+        let (applied, views) = match is_of_lineage {
+            true => (self.log.commit(), self.log.marks_on_disk()),
+            false => (self.log.head(), Vec::new()),
+        };
         let state = LogState {
             view: following.view.number,
             last: self.log.last(),
-            applied: self.log.commit(),
-            views: self.log.marks_on_disk(),
+            applied,
+            views,
         };
         self.send_to(leader, PeerMessage::LogState(state));
     }

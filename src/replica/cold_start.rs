@@ -205,12 +205,12 @@ impl Replica {
     /// Whether everybody is present whom a cold start needs, and has promised.
     pub(super) fn is_cold_decided(&self, proposal: &Proposal) -> bool {
         let is_forced = self.candidacy.as_ref().is_some_and(|c| c.forced);
-        let has_promised = |server: ServerId| proposal.promised.iter().any(|m| m.server == server);
+        let has_promised = |member| proposal.promised.iter().any(|m| counts_for(*m, member));
         is_forced
             || self
                 .bases()
                 .flat_map(|view| &view.members)
-                .all(|member| has_promised(member.server))
+                .all(|member| has_promised(*member))
     }
 
     /// `cold_propose`: if nobody leads, nobody can, and everybody who counts is here.
@@ -250,8 +250,8 @@ impl Replica {
         let me = self.identity.server;
         let members = self.bases().flat_map(|view| &view.members);
         let mut absent: Vec<ServerId> = members
+            .filter(|member| member.server != me && !self.is_present_for(**member))
             .map(|member| member.server)
-            .filter(|server| *server != me && !self.is_present(*server))
             .collect();
         absent.sort_unstable();
         absent.dedup();
@@ -264,6 +264,13 @@ impl Replica {
         peer.is_some_and(|peer| {
             peer.link.is_some() && peer.report.is_some_and(|r| r.newest != ViewNumber(0))
         })
+    }
+
+    /// The server of a member is there, with what that member had.
+    fn is_present_for(&self, member: Member) -> bool {
+        let peer = self.peers.get(&member.server);
+        let process = peer.and_then(|peer| peer.process(member.server));
+        self.is_present(member.server) && process.is_some_and(|it| counts_for(it, member))
     }
 
     /// This server is a member of the newest view that anybody present has, and no other member of
@@ -407,7 +414,7 @@ impl Replica {
         };
         // What this process knew of others' ends was known by a process that is gone.
         for peer in self.peers.values_mut() {
-            peer.dead = None;
+            peer.dead.clear();
         }
         self.save();
         self.after_save(AfterSave::Reborn);
@@ -431,6 +438,13 @@ impl Replica {
         self.send_to_all(&PeerMessage::Leave);
         self.unsettled = true;
     }
+}
+
+/// Whether a process has what a member had: it is that one, or a later one of its server. Any other
+/// runs on an old copy of the data directory, and may lack what the member has acknowledged.
+fn counts_for(process: Member, member: Member) -> bool {
+    let is_later = process.incarnation.counter > member.incarnation.counter;
+    process == member || process.server == member.server && is_later
 }
 
 /// Every op can be read, and they begin with a founding.

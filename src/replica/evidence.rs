@@ -14,12 +14,14 @@
 use super::face::Note;
 use super::peers::REFUSALS_APART;
 use super::{Leading, Replica};
-use crate::limits::BINDINGS_MAX;
+use crate::limits::{BINDINGS_MAX, SERVERS_MAX};
 use crate::types::{Binding, Incarnation, Member, ServerId, Time};
 use crate::wire::peer::{PeerMessage, Ping, Rumour, Standing};
 
 /// Refused connects that prove the end of a process.
 const REFUSALS_ENOUGH: u32 = 2;
+/// Processes of one server that are remembered to have ended.
+const DEAD_REMEMBERED_MAX: usize = 16;
 
 impl Replica {
     /// The core runs. If it did not for long, whatever it did not hear meanwhile may still be
@@ -54,8 +56,8 @@ impl Replica {
         let ping = Ping {
             sent_at: now,
             report: self.report(),
-            fresh: fresh.collect(),
-            rumours: self.rumours.values().copied().collect(),
+            fresh: fresh.take(SERVERS_MAX).collect(),
+            rumours: self.rumours.values().copied().take(SERVERS_MAX).collect(),
         };
         self.send_to(server, PeerMessage::Ping(ping));
     }
@@ -96,7 +98,7 @@ impl Replica {
     /// A later report of the same process says more; one of a later process, too.
     fn rumour(&mut self, rumour: Rumour) {
         let server = rumour.member.server;
-        if server == self.identity.server || server == ServerId(0) {
+        if server == self.identity.server || !self.is_of_concern(server) {
             return;
         }
         let rank = |r: &Rumour| (r.member.incarnation.counter, r.promised, r.newest);
@@ -105,6 +107,19 @@ impl Replica {
             self.rumours.insert(server, rumour);
             self.unsettled = true;
         }
+    }
+
+    /// Whether it matters what is heard of a server: others come and go, and are not kept in mind.
+    fn is_of_concern(&self, server: ServerId) -> bool {
+        let mut bound_to = self.vote.bindings.iter().flat_map(|b| &b.members);
+        self.peers.contains_key(&server) || bound_to.any(|m| m.server == server)
+    }
+
+    /// Lets go of what was heard of servers that were forgotten.
+    pub(super) fn forget_rumours(&mut self) {
+        let mut rumours = std::mem::take(&mut self.rumours);
+        rumours.retain(|server, _| self.is_of_concern(*server));
+        self.rumours = rumours;
     }
 
     fn may_echo(&self, process: Member) -> bool {
@@ -185,9 +200,11 @@ impl Replica {
 
     /// Whether this process is known to have ended.
     pub(super) fn is_dead(&self, member: Member) -> bool {
-        let dead = self.peers.get(&member.server).and_then(|peer| peer.dead);
-        dead.is_some_and(|dead| {
-            dead == member.incarnation || dead.counter > member.incarnation.counter
+        self.peers.get(&member.server).is_some_and(|peer| {
+            peer.dead.iter().any(|(first, last)| {
+                let ended_before = *first..last.counter;
+                *last == member.incarnation || ended_before.contains(&member.incarnation.counter)
+            })
         })
     }
 
@@ -234,7 +251,9 @@ impl Replica {
             return;
         }
         if let Some(peer) = self.peers.get_mut(&server) {
-            peer.dead = Some(incarnation);
+            peer.dead.push((peer.first_here, incarnation));
+            let beyond = peer.dead.len().saturating_sub(DEAD_REMEMBERED_MAX);
+            peer.dead.drain(..beyond);
         }
         self.unsettled = true;
         self.note(Note::Dead(member));
@@ -243,7 +262,7 @@ impl Replica {
     /// Somebody hears a process that was thought to have ended: the refusals were forged.
     pub(super) fn not_dead(&mut self, server: ServerId) {
         if let Some(peer) = self.peers.get_mut(&server) {
-            peer.dead = None;
+            peer.dead.clear();
             if let Some(ended) = &mut peer.ended {
                 ended.by_peer = false;
             }

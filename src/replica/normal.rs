@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::face::{Note, Output};
 use super::log::cluster_op;
 use super::{Leading, Replica, Ticket};
-use crate::limits::VIEWS_REMEMBERED_MAX;
+use crate::limits::{SERVERS_MAX, VIEWS_REMEMBERED_MAX};
 use crate::types::{
     Cluster, ClusterOp, LogPosition, Op, OpNumber, ServerId, ServerRecord, Time, Timestamp, View,
     ViewMark, ViewNumber,
@@ -320,6 +320,7 @@ impl Replica {
             // Who made way for another at its address.
             self.peers
                 .retain(|server, peer| peer.link.is_some() || is_known(server));
+            self.forget_rumours();
         }
         self.unsettled = true;
     }
@@ -385,6 +386,8 @@ pub fn apply_to_cluster(state: &mut Option<Cluster>, op: ClusterOp, number: OpNu
             });
             match cluster.servers.binary_search_by_key(&server, |s| s.server) {
                 Ok(at) => cluster.servers[at].address = address,
+                // More than there may be can come at once, and cannot be told to others.
+                Err(_) if cluster.servers.len() >= SERVERS_MAX => {}
                 Err(at) => cluster.servers.insert(
                     at,
                     ServerRecord {

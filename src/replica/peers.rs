@@ -48,8 +48,11 @@ pub(super) struct Peer {
     pub echoed: Option<Time>,
     /// How the last link to this process has ended; `None` while there is one.
     pub ended: Option<Ended>,
-    /// The newest process of it that is known to have ended.
-    pub dead: Option<Incarnation>,
+    /// The counter of the first process of it that was at this address.
+    pub first_here: u64,
+    /// Processes of it that are known to have ended, the newest of them: each with the counter of the
+    /// first one at its address, which ended before it. (One elsewhere may run on a copy.)
+    pub dead: Vec<(u64, Incarnation)>,
     /// It was noted to be silent.
     pub noted_silent: bool,
     /// What this process last said of itself.
@@ -126,7 +129,8 @@ impl Peer {
             heard: None,
             echoed: None,
             ended: None,
-            dead: None,
+            first_here: 0,
+            dead: Vec::new(),
             noted_silent: false,
             report: None,
             standing: Vec::new(),
@@ -204,6 +208,9 @@ impl Replica {
         let replaced = entry.link.take();
         if !is_same {
             entry.become_process(peer.incarnation);
+        }
+        if entry.address != Some(peer.address) {
+            entry.first_here = peer.incarnation.counter;
         }
         entry.address = Some(peer.address);
         entry.cluster = peer.cluster;

@@ -85,6 +85,9 @@ impl Replica {
         now: Time,
     ) {
         let number = proposal.number;
+        if number <= self.promised() {
+            return; // Somebody has named a number that none can follow. No promise is taken back.
+        }
         self.stop_leading(now);
         self.vote.promised = number;
         self.highest_seen = self.highest_seen.max(number);
@@ -138,6 +141,7 @@ impl Replica {
                 .partition(|m| self.link_to(*m).is_some() && !self.is_silent(*m, now))
         };
         proposal.unreached = unreached.iter().map(|m| m.server).collect();
+        proposal.unreached.sort_unstable();
         proposal.unreached.dedup();
         let mut servers: Vec<ServerId> = reached.iter().map(|m| m.server).collect();
         if !proposal.unreached.is_empty() {
@@ -180,6 +184,7 @@ impl Replica {
         if let Some(candidacy) = &mut self.candidacy
             && candidacy.number() == number
             && candidacy.durable
+            && candidacy.proposal.has_voter(voter)
             && !candidacy.proposal.promised.contains(&voter)
         {
             candidacy.proposal.promised.push(voter);

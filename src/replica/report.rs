@@ -180,6 +180,16 @@ impl Replica {
         self.leader_id().map(|server| self.known(server))
     }
 
+    /// Whether a snapshot may take the place of everything that is here: it comes from whoever
+    /// feeds this learner, and holds all that was acknowledged to him. While it was read through,
+    /// another may have begun to lead, or what it lacks may have come.
+    pub fn may_install(&self, from: ServerId, last: OpNumber) -> bool {
+        let mut following = self.following.iter();
+        self.role() == Role::Learner
+            && self.leader_id() == Some(from)
+            && following.all(|it| it.matched <= last)
+    }
+
     /// A server as it is known here.
     fn known(&self, server: ServerId) -> ServerRecord {
         let peer = self.peers.get(&server).and_then(|peer| peer.address);

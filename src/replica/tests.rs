@@ -1,6 +1,8 @@
 //! Scripted clusters: what happens when is written down, and nothing else happens.
 
+mod old_copies;
 mod rig;
+mod strangers;
 
 use rig::Rig;
 

@@ -129,6 +129,13 @@ impl Server {
             }
             Some(Ok(checked)) => {
                 self.transfers.incoming = None;
+                // What this turn has brought belongs to the journal that is there now.
+                self.settle()?;
+                let from = self.links.server_at(link);
+                if !from.is_some_and(|from| self.replica.may_install(from, last.op)) {
+                    log::info!("the snapshot up to op {} is not needed any more", last.op);
+                    return Ok(());
+                }
                 match self.cluster_in(&checked) {
                     Some(cluster) => self.install(checked, cluster, last),
                     None => {

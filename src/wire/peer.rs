@@ -184,6 +184,16 @@ pub struct Proposal {
     pub last: LogPosition,
 }
 
+impl Proposal {
+    /// Whether a process was asked. At a cold start its id counts.
+    pub fn has_voter(&self, voter: Member) -> bool {
+        self.standing.iter().any(|view| match self.cold {
+            true => view.member(voter.server).is_some(),
+            false => view.contains(voter),
+        })
+    }
+}
+
 /// Who leads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lead {

@@ -10,8 +10,9 @@ use crate::types::{
     AccountId, ChatOp, Cluster, ClusterId, Incarnation, Lineage, LogPosition, Op, OpNumber, Origin,
     ServerId, Time, Timestamp, Vote,
 };
+use crate::wire::Decoded;
 use crate::wire::operation::{decode_op, encode_op};
-use crate::wire::peer::PeerMessage;
+use crate::wire::peer::{PeerMessage, decode_peer, encode_peer};
 
 pub struct Rig {
     now: Time,
@@ -52,6 +53,13 @@ enum Mail {
     Ended(LinkId, bool),
     Failed(SocketAddr, bool),
     Snapshot(Cluster, LogPosition, Vec<u64>),
+}
+
+/// What an old copy of a data folder holds.
+pub struct Copy {
+    identity: Identity,
+    vote: Vote,
+    log: Vec<Arc<Entry>>,
 }
 
 const SERVICE: ([u8; 4], u16) = ([127, 0, 0, 1], 5000);
@@ -160,6 +168,79 @@ impl Rig {
         let node = self.node(number);
         node.replica = Some(Replica::join(node.identity, config(number.into()), now));
         self.drain(number);
+    }
+
+    /// A server with an empty folder comes in the place of one that is gone.
+    pub fn replace(&mut self, server: u16) -> u16 {
+        let number = self.add(0, 0);
+        let (now, address) = (self.now, self.node(server).address);
+        let node = self.node(number);
+        node.address = address;
+        node.identity.address = address;
+        node.replica = Some(Replica::join(node.identity, config(number.into()), now));
+        self.drain(number);
+        number
+    }
+
+    /// Something that says it is the server `server` connects to one.
+    pub fn connect_as(&mut self, server: u16, to: u16) {
+        let link = LinkId(self.next_link);
+        self.next_link += 1;
+        let peer = Identity {
+            server: ServerId(server),
+            address: ([127, 0, 0, 2], server).into(),
+            ..*self.replica(to).identity()
+        };
+        let dialed = None;
+        self.input(to, Input::LinkUp { link, peer, dialed });
+    }
+
+    /// A copy of a server's folder runs elsewhere, connects to another server, and ends.
+    pub fn copy_comes_and_goes(&mut self, server: u16, to: u16) {
+        let link = LinkId(self.next_link);
+        self.next_link += 1;
+        let mut peer = *self.replica(server).identity();
+        peer.incarnation.counter += 1;
+        peer.incarnation.random += 1;
+        peer.address = ([127, 0, 0, 3], server).into();
+        let dialed = None;
+        self.input(to, Input::LinkUp { link, peer, dialed });
+        let sent_at = self.now;
+        let message = PeerMessage::Pong { sent_at };
+        self.input(to, Input::Message { link, message });
+        let by_peer = true;
+        self.input(to, Input::LinkEnded { link, by_peer });
+    }
+
+    /// Says something to a server by its link to another.
+    pub fn say(&mut self, from: u16, to: u16, message: PeerMessage) {
+        let mut links = self.links.iter();
+        let between = links.find(|(_, ends)| **ends == (from, to) || **ends == (to, from));
+        let link = *between.unwrap().0;
+        self.input(to, Input::Message { link, message });
+    }
+
+    /// Copies the folder of a server that has no store yet.
+    pub fn copy(&mut self, server: u16) -> Copy {
+        let node = self.node(server);
+        assert_eq!(node.base, OpNumber::ZERO);
+        Copy {
+            identity: node.identity,
+            vote: node.vote.clone(),
+            log: node.log.clone(),
+        }
+    }
+
+    /// Puts an old copy in the place of a server's folder.
+    pub fn put_back(&mut self, server: u16, copy: Copy) {
+        let node = self.node(server);
+        assert!(node.replica.is_none());
+        node.identity = copy.identity;
+        node.vote = copy.vote;
+        node.log = copy.log;
+        node.base = OpNumber::ZERO;
+        node.base_cluster = None;
+        node.base_applied.clear();
     }
 
     pub fn kill(&mut self, server: u16) {
@@ -410,6 +491,7 @@ impl Rig {
             }
             Output::Dial(address) => self.dial(server, address),
             Output::Send { link, message } => {
+                let message = by_wire(&message);
                 if let Some(other) = self.other_end(link, server)
                     && !self.is_cut(server, other)
                 {
@@ -498,5 +580,15 @@ impl Rig {
         let theirs = *self.replica(to).identity();
         self.post(from, Mail::LinkUp(link, theirs, Some(address)));
         self.post(to, Mail::LinkUp(link, mine, None));
+    }
+}
+
+/// A message as it comes out of a frame's bytes.
+fn by_wire(message: &PeerMessage) -> PeerMessage {
+    let mut bytes = Vec::new();
+    encode_peer(&mut bytes, message);
+    match decode_peer(&bytes) {
+        Decoded::Message { message, .. } => message,
+        other => panic!("a server has sent what no server can read: {other:?}"),
     }
 }
