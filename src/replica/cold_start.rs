@@ -31,6 +31,9 @@ const GUESTS_AWAITED: Duration = Duration::from_secs(5);
 /// How long, in milliseconds, is waited between looks at whether a cold start can begin.
 const LOOK_AGAIN_MS: (u64, u64) = (20, 60);
 
+/// The id of the server that founds a cluster.
+pub const FOUNDER: ServerId = ServerId(1);
+
 /// What a server starts with.
 #[derive(Debug)]
 pub struct Start {
@@ -110,14 +113,33 @@ impl Replica {
                 apply_to_cluster(&mut known, op, entry.op());
             }
         }
-        if let Some(known) = known {
-            replica.know_servers(&known.servers, now);
-        }
+        let servers = known.map_or(Vec::new(), |known| known.servers);
+        replica.know_servers(&servers, now);
         replica.highest_seen = replica.promised();
         if start.force {
             replica.force(now);
+        } else if replica.is_founding() {
+            let Identity {
+                server, address, ..
+            } = replica.identity;
+            if servers.is_empty() {
+                replica.append_cluster_op(ClusterOp::Join { server, address });
+            }
+            replica.lead_alone(now);
         }
         Ok(replica)
+    }
+
+    /// The founder has died before its first view: nobody can have joined, or gone on without it.
+    /// (A server that was given the first ops by another, and has died then, has an id that was
+    /// given to it, or has seen a view in force.)
+    fn is_founding(&self) -> bool {
+        self.identity.server == FOUNDER
+            && self.identity.lineage.counter == 0
+            && self.vote.in_force == OpNumber::ZERO
+            && self.log.head() != OpNumber::ZERO
+            && self.log.newest().is_none()
+            && !self.damaged
     }
 
     fn new(identity: Identity, vote: Vote, config: Config, now: Time) -> Self {

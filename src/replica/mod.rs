@@ -68,7 +68,7 @@ mod random;
 mod report;
 mod stand;
 
-pub use self::cold_start::{InvalidLog, Start};
+pub use self::cold_start::{FOUNDER, InvalidLog, Start};
 pub use self::face::{Config, Identity, Input, LinkId, Note, Output, Ticket, Unwanted};
 pub use self::normal::apply_to_cluster;
 pub use self::report::{Condition, NotReady, Role, ServerStatus};

@@ -25,6 +25,30 @@ fn a_founder_without_backups_serves_at_once() {
 }
 
 #[test]
+fn a_founder_that_died_on_the_way_goes_on_and_one_that_was_only_begun_to_be_fed_does_not() {
+    for ops in 1..=2 {
+        let mut rig = Rig::new();
+        rig.found(0);
+        rig.kill(1);
+        rig.keep(1, ops);
+        rig.restart(1);
+        rig.run_ms(10);
+        assert!(rig.replica(1).serves(), "after {ops} ops");
+        assert_eq!(rig.replica(1).servers().len(), 1);
+
+        let mut rig = Rig::three();
+        for server in [2, 3] {
+            rig.kill(server);
+            rig.keep(server, ops);
+            rig.restart(server);
+        }
+        rig.kill(1);
+        rig.run_ms(3000);
+        assert!(!rig.replica(2).serves() && !rig.replica(3).serves());
+    }
+}
+
+#[test]
 fn two_join_and_the_gate_opens() {
     let mut rig = Rig::new();
     rig.found(2);

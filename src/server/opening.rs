@@ -16,7 +16,7 @@ use crate::chat::change::Image;
 use crate::journal::storage::{DiskStorage, Slot};
 use crate::journal::superblock::{self, Superblock};
 use crate::journal::{Journal, JournalError, Recovery};
-use crate::replica::{Entry, InvalidLog};
+use crate::replica::{Entry, FOUNDER, InvalidLog};
 use crate::store::{SqliteStore, Store, remove_snapshot};
 use crate::types::{Cluster, ClusterId, Incarnation, Lineage, OpNumber, ServerId, Vote};
 
@@ -216,9 +216,6 @@ fn has_others(superblock: &Superblock, cluster: Option<&Cluster>) -> bool {
         || promised.any(|it| is_other(it.server))
         || servers.any(|it| is_other(it.server))
 }
-
-/// The id of a cluster's first server.
-const FOUNDER: ServerId = ServerId(1);
 
 /// The process that follows another.
 pub(super) fn next_incarnation(before: Incarnation) -> Incarnation {

@@ -263,6 +263,15 @@ impl Rig {
         }
     }
 
+    /// Of the journal of a server that is down only the first ops are there, and it has not seen a
+    /// view in force.
+    pub fn keep(&mut self, server: u16, ops: usize) {
+        let node = self.node(server);
+        assert!(node.replica.is_none() && node.base == OpNumber::ZERO);
+        node.log.truncate(ops);
+        node.vote.in_force = OpNumber::ZERO;
+    }
+
     pub fn restart(&mut self, server: u16) {
         self.start(server, false);
     }
