@@ -50,6 +50,12 @@
 //!   newest would do; one rule is simpler.
 //! - **An objection to a death** takes a moment: a voter with a link to somebody whom a proposal calls
 //!   dead waits until that link ends, too, or something comes by it.
+//! - **A copy of a data directory** proves nothing about the process that went on: that a later process
+//!   has ended says of an earlier one only that it has ended if both were at the same address; and at
+//!   a cold start only that very member, or a later process of its server, counts as present.
+//! - **Across lineages** positions say nothing, since an old copy that was forced to lead may give
+//!   numbers again: a log of another lineage has no prefix in common with this one's, and is replaced
+//!   by a snapshot.
 //! - **An old copy of a data directory** is fed like any learner, and is not admitted, since its
 //!   counter was seen before. Once it has everything, it sees in the log how high its counter has to
 //!   be, and raises it.
