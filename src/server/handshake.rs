@@ -94,8 +94,8 @@ impl Server {
         if let Some((_, timer)) = client.timer {
             self.network.cancel_timer(timer);
         }
+        // Until it is up it may hold no more than any stranger.
         self.network.mark_as_link(id);
-        self.bound(id, BOUNDS);
         let Some(connection) = self.network.connection(id) else {
             return;
         };
@@ -247,6 +247,7 @@ impl Server {
             peer,
             dialed: link.dialed,
         };
+        self.bound(id, BOUNDS);
         self.replica.handle_input(input, self.now);
     }
 
