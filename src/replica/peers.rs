@@ -218,6 +218,11 @@ impl Replica {
         entry.linked_at = now;
         entry.heard = Some(now);
         entry.ended = None;
+        if entry.dead == Some(peer.incarnation) {
+            // It speaks: the refusals were forged. Else one forged link after the other would kill
+            // everybody here, and this server would go on alone.
+            entry.dead = None;
+        }
         entry.progress = None;
         entry.dial = Dial::new(now);
         self.links.insert(link, peer.server);

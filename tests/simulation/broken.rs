@@ -23,9 +23,15 @@ pub enum Variant {
 }
 
 impl Variant {
-    /// Those that a thousand random runs miss. (What the others prevent takes a chain of events
-    /// that random runs have not met yet: the model in `tests/model` takes each of them out.)
-    pub const MISSED: &'static [Self] = &[Self::CommitByMajority, Self::NoFreshness];
+    /// Those that a thousand runs miss: the first two by chance, the others by the stories of
+    /// `aimed.rs`. (What the last one prevents no run has met yet.)
+    pub const MISSED: &'static [Self] = &[
+        Self::CommitByMajority,
+        Self::NoFreshness,
+        Self::NoStandingViews,
+        Self::NoVeto,
+        Self::Unbound,
+    ];
 
     pub const ALL: &'static [Self] = &[
         Self::CommitByMajority,

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use lastword::chat::Effects;
 use lastword::replica::{Entry, Role, Ticket};
-use lastword::types::{LogPosition, Member, Op, OpNumber, Outcome, View, ViewNumber};
+use lastword::types::{LogPosition, Member, Op, OpNumber, Outcome, ServerId, View, ViewNumber};
 use lastword::wire::operation::decode_op;
 
 use super::clients::Reply;
@@ -32,6 +32,9 @@ pub struct Checker {
     answered: BTreeMap<String, u64>,
     pub reads: u64,
     pub views: u64,
+    /// These run, and somebody hears each of them, as the world knows it for the moment: none is
+    /// left out of a view.
+    pub heard: Vec<ServerId>,
 }
 
 /// An op that was applied somewhere.
@@ -103,6 +106,16 @@ impl Checker {
             "ONE PRIMARY: two processes lead view {}",
             view.number
         );
+    }
+
+    /// A server has the View op of this view on disk.
+    pub fn decided(&self, view: &View) {
+        for server in &self.heard {
+            assert!(
+                view.member(*server).is_some(),
+                "HEARD: server {server} is left out of {view:?}, and others hear it"
+            );
+        }
     }
 
     /// A read was answered: it sees everything that was acknowledged before it was asked.

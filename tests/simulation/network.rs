@@ -221,6 +221,15 @@ impl World {
         }
     }
 
+    /// The processes of two hosts have a connection that both have told their replicas of.
+    pub fn are_linked(&self, one: usize, other: usize) -> bool {
+        let hosts = [(one, other), (other, one)];
+        self.network.connections.values().any(|it| {
+            let is_theirs = hosts.contains(&(it.ends[0].host, it.ends[1].host));
+            is_theirs && it.ends.iter().all(|end| end.is_open && end.is_up)
+        })
+    }
+
     // --- packets ---
 
     /// Sends something to the other end.

@@ -582,6 +582,9 @@ impl World {
             let view = replica.view().expect("who leads has a view");
             self.checker.leads(view, member);
         }
+        if let Some(view) = replica.view() {
+            self.checker.decided(view);
+        }
         if !replica.holds_back() {
             for (asked, request) in std::mem::take(&mut process.held) {
                 process.inbox.push_back(Arrival::Request { asked, request });

@@ -10,6 +10,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use lastword::store::{Found, Query, Range, Scope, Store};
 use lastword::types::OpNumber;
 
+use super::aimed::{PLAYERS, Story};
 use super::broken::Variant;
 use super::faults::Faults;
 use super::random::Random;
@@ -97,6 +98,11 @@ impl Plan {
 
     fn run_or_panic(&self) -> Summary {
         let mut random = Random::new(self.seed.wrapping_mul(0x2545_f491_4f6c_dd1d));
+        if let Some(story) = Story::of(self.seed)
+            && self.servers.is_none_or(|it| it == PLAYERS)
+        {
+            return self.play(story, &mut random);
+        }
         let drawn = match random.below(10) {
             0 => 2,
             1 => 4,
@@ -123,6 +129,19 @@ impl Plan {
         world.settings = bad;
         world.go_wrong(faults, duration);
         world.run_for(duration);
+        world.repair_all();
+        world.expect_recovery();
+        world.summary()
+    }
+
+    fn play(&self, story: Story, random: &mut Random) -> Summary {
+        let mut settings = Story::settings(random);
+        if let Some(variant) = self.variant {
+            settings.broken = variant.broken();
+        }
+        let mut world = World::new(self.seed, settings);
+        world.begin();
+        world.play(story);
         world.repair_all();
         world.expect_recovery();
         world.summary()

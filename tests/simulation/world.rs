@@ -248,6 +248,18 @@ impl World {
         }
     }
 
+    /// As [`Self::run_until`], and stops just behind the event by which it becomes true.
+    pub fn run_until_event(&mut self, duration: u64, is_true: impl Fn(&Self) -> bool) -> bool {
+        let end = self.now + duration;
+        while !is_true(self) {
+            if !self.step(end) {
+                self.now = end;
+                return false;
+            }
+        }
+        true
+    }
+
     /// The next event, if it happens by `end`.
     fn step(&mut self, end: u64) -> bool {
         if self.queue.peek().is_none_or(|Reverse(next)| next.at > end) {

@@ -61,7 +61,7 @@ fn play_with(settings: Settings, seeds: u64, scenario: impl Fn(&mut World)) {
 
 impl World {
     /// Who serves; there has to be one.
-    fn primary(&self) -> usize {
+    pub fn primary(&self) -> usize {
         match self.serving()[..] {
             [primary] => primary,
             ref serving => panic!("{serving:?} serve:\n{}", self.describe()),
@@ -69,7 +69,7 @@ impl World {
     }
 
     /// The others, lowest first.
-    fn others(&self, than: usize) -> Vec<usize> {
+    pub fn others(&self, than: usize) -> Vec<usize> {
         (0..self.hosts.len()).filter(|it| *it != than).collect()
     }
 
@@ -115,7 +115,7 @@ impl World {
     }
 
     /// Nothing goes between two hosts.
-    fn cut_apart(&mut self, one: usize, other: usize) {
+    pub fn cut_apart(&mut self, one: usize, other: usize) {
         self.cut(one, other);
         self.cut(other, one);
     }
@@ -126,11 +126,11 @@ impl World {
         }
     }
 
-    fn server_id(&self, host: usize) -> ServerId {
+    pub fn server_id(&self, host: usize) -> ServerId {
         self.hosts[host].server.expect("it has joined")
     }
 
-    fn while_random(&mut self, low: u64, high: u64) {
+    pub fn while_random(&mut self, low: u64, high: u64) {
         let duration = self.random.between(low, high);
         self.run_for(duration);
     }

@@ -178,3 +178,23 @@ fn fault_17_one_link_is_refused_and_the_other_is_not() {
         world.expect_a_good_end();
     });
 }
+
+#[test]
+fn fault_17_one_link_is_refused_after_the_other() {
+    play(3, 30, |world| {
+        let one = world.random.index(3);
+        // Each time a third hears both: who was called dead once, and is back, is asked again.
+        for other in world.others(one) {
+            world.checker.heard = world.hosts.iter().filter_map(|it| it.server).collect();
+            world.refuse(one, other);
+            world.refuse(other, one);
+            world.forge_resets(one, other);
+            world.while_random(200 * MILLISECOND, 700 * MILLISECOND);
+            world.checker.heard.clear();
+            world.mend_all();
+            let are_back = world.run_until(AFTER_GRACE, |it| it.are_linked(one, other));
+            assert!(are_back, "{}", world.describe());
+        }
+        world.expect_a_good_end();
+    });
+}

@@ -1,0 +1,209 @@
+//! Which chains of events are too long for chance?
+//!
+//! Some rules are missed only when several things go wrong in a certain order, each just after the
+//! one before. One seed in eight plays such a story instead of the random faults: who has which part
+//! in it and how long everything takes is drawn, and the end is the same as that of every other run.
+//! With the rule in its place nothing comes of it.
+
+use super::process::Arrival;
+use super::random::Random;
+use super::settings::{MILLISECOND, SECOND, Settings};
+use super::world::{Event, Repair, World};
+
+/// One seed in so many plays a story.
+const ONE_IN: u64 = 8;
+/// Which of them.
+const REMAINDER: u64 = 6;
+/// So many servers play.
+pub const PLAYERS: usize = 3;
+/// How long everybody waits at most for what a story needs.
+const PATIENCE: u64 = 3 * SECOND;
+
+/// What is played.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Story {
+    /// A view is decided, and before the other member has it the two are cut apart: the one has a
+    /// majority in the old view, and the other one in the new. (Each standing view is asked.)
+    HalfAView,
+    /// The link of two is reset and refused, and a third hears both. (Who hears somebody objects.)
+    OneLinkRefused,
+    /// A member consents to a view without itself, and would like to lead another one when nothing
+    /// more is heard of that. (A promise binds.)
+    LeftOut,
+}
+
+impl Story {
+    pub const ALL: &'static [Self] = &[Self::HalfAView, Self::OneLinkRefused, Self::LeftOut];
+
+    /// What a seed plays, if it plays a story.
+    pub fn of(seed: u64) -> Option<Self> {
+        let turn = (seed / ONE_IN) as usize % Self::ALL.len();
+        (seed % ONE_IN == REMAINDER).then(|| Self::ALL[turn])
+    }
+
+    /// What the network and the disks are like: any latencies, and no losses.
+    pub fn settings(random: &mut Random) -> Settings {
+        let mut settings = Settings::drawn(PLAYERS, random);
+        settings.config.trust_refused = true;
+        settings.loss_per_mille = 0;
+        settings.duplicates_per_mille = 0;
+        settings.long_sync_per_mille = 0;
+        settings
+    }
+}
+
+impl World {
+    /// Plays a story with a new cluster.
+    pub fn play(&mut self, story: Story) {
+        self.say(|| format!("the story: {story:?}"));
+        self.expect_serving("a new cluster");
+        self.expect_settled();
+        if self.random.percent(60) {
+            self.change_primary();
+        }
+        self.while_random(0, 300 * MILLISECOND);
+        match story {
+            Story::HalfAView => self.half_a_view(),
+            Story::OneLinkRefused => {
+                for _ in 0..self.random.between(1, 3) {
+                    self.expect_settled();
+                    self.one_link_refused();
+                }
+            }
+            Story::LeftOut => self.left_out(),
+        }
+    }
+
+    /// Anybody may lead when it begins.
+    fn change_primary(&mut self) {
+        let primary = self.primary();
+        self.kill(primary);
+        self.run_until(PATIENCE, |it| !it.serving().is_empty());
+        self.start(primary);
+        self.expect_settled();
+    }
+
+    /// The primary goes while one of the others sleeps, so that the third stands for a view of both.
+    /// It has its View op on disk, and nobody else, when it is cut off: it is the first in its own
+    /// view. In the one before the sleeper is the first without the old primary, if that is dead,
+    /// and has a majority with it, if it was only silent.
+    fn half_a_view(&mut self) {
+        let primary = self.primary();
+        let [mut sleeper, mut candidate] = self.others(primary)[..] else {
+            return;
+        };
+        let is_in_turn = self.server_id(sleeper) < self.server_id(candidate);
+        if is_in_turn != self.random.percent(90) {
+            std::mem::swap(&mut sleeper, &mut candidate);
+        }
+        let round = self.newest_round();
+        let is_silent = self.random.percent(30);
+        if is_silent {
+            self.pause(primary);
+            self.while_random(850 * MILLISECOND, 1100 * MILLISECOND);
+        }
+        self.pause(sleeper);
+        let sleep = self.random.between(15 * MILLISECOND, 300 * MILLISECOND);
+        self.after(sleep, Event::Over(Repair::Resume { host: sleeper }));
+        if !is_silent {
+            self.while_random(0, 10 * MILLISECOND);
+            if self.random.percent(60) {
+                self.ask_to_leave(primary);
+            } else {
+                self.kill(primary);
+            }
+        }
+        if !self.run_until_event(PATIENCE, |it| it.has_decided(candidate, round)) {
+            return;
+        }
+        self.cut_apart(sleeper, candidate);
+        self.cut_apart(primary, candidate);
+        if is_silent {
+            self.while_random(0, 500 * MILLISECOND);
+            self.resume(primary);
+        } else {
+            self.while_random(0, 5 * MILLISECOND);
+            self.kill(primary);
+        }
+        self.while_random(2 * SECOND, 4 * SECOND);
+    }
+
+    /// Refusals are forged on one link while everybody runs and every other link works: nobody may
+    /// be left out as long as nobody seems silent.
+    fn one_link_refused(&mut self) {
+        let one = self.random.index(PLAYERS);
+        let other = self.others(one)[self.random.index(PLAYERS - 1)];
+        let is_both = self.random.percent(50);
+        self.checker.heard = self.hosts.iter().filter_map(|it| it.server).collect();
+        self.refuse(one, other);
+        if is_both {
+            self.refuse(other, one);
+        }
+        self.forge_resets(one, other);
+        self.while_random(200 * MILLISECOND, 700 * MILLISECOND);
+        self.checker.heard.clear();
+        self.accept(one, other);
+        if is_both {
+            self.accept(other, one);
+        }
+        // Who has two links refused at a time hears nobody who could object.
+        self.run_until(PATIENCE, |it| it.are_linked(one, other));
+        self.while_random(0, SECOND);
+    }
+
+    /// The primary of a view of two seems silent to the other one, which asks for a view of itself
+    /// alone. It consents, and is cut off when that one leads.
+    fn left_out(&mut self) {
+        let primary = self.primary();
+        let others = self.others(primary);
+        let candidate = others[self.random.index(others.len())];
+        for dead in others.into_iter().filter(|it| *it != candidate) {
+            self.kill(dead);
+        }
+        let are_two = self.run_until(PATIENCE, |it| {
+            let view = it.hosts[primary].replica().view();
+            view.is_some_and(|view| view.members.len() == 2) && it.serving() == [primary]
+        });
+        if !are_two {
+            return;
+        }
+        self.while_random(0, 500 * MILLISECOND);
+        let round = self.newest_round();
+        let end = if self.random.percent(70) {
+            self.pause(primary);
+            Repair::Resume { host: primary }
+        } else {
+            // It is asked meanwhile, and its answer comes late.
+            let (from, to) = (primary, candidate);
+            self.cut(from, to);
+            Repair::Mend { from, to }
+        };
+        let silence = self.random.between(900 * MILLISECOND, 1800 * MILLISECOND);
+        self.after(silence, Event::Over(end));
+        if !self.run_until_event(PATIENCE, |it| it.has_decided(candidate, round)) {
+            return;
+        }
+        self.cut_apart(primary, candidate);
+        self.while_random(2 * SECOND, 4 * SECOND);
+    }
+
+    /// SIGTERM, and it does not come back by itself.
+    fn ask_to_leave(&mut self, host: usize) {
+        if let Some(process) = &self.hosts[host].process {
+            let number = process.number;
+            self.say(|| format!("{} is asked to leave", host + 1));
+            self.arrived(host, number, Arrival::Leave);
+        }
+    }
+
+    /// A server has a view of its own on disk that is newer than this round.
+    fn has_decided(&self, host: usize, round: u64) -> bool {
+        let view = self.hosts[host]
+            .process
+            .as_ref()
+            .and_then(|it| it.replica.view());
+        view.is_some_and(|it| {
+            it.number.round() > round && Some(it.primary) == self.hosts[host].server
+        })
+    }
+}
