@@ -218,11 +218,9 @@ impl Replica {
         entry.linked_at = now;
         entry.heard = Some(now);
         entry.ended = None;
-        if entry.dead == Some(peer.incarnation) {
-            // It speaks: the refusals were forged. Else one forged link after the other would kill
-            // everybody here, and this server would go on alone.
-            entry.dead = None;
-        }
+        // If it speaks, its death was forged. Else one forged link after the other would kill
+        // everybody here, and this server would go on alone.
+        entry.dead.retain(|(_, last)| *last != peer.incarnation);
         entry.progress = None;
         entry.dial = Dial::new(now);
         self.links.insert(link, peer.server);
