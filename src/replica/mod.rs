@@ -50,6 +50,10 @@
 //!   newest would do; one rule is simpler.
 //! - **An objection to a death** takes a moment: a voter with a link to somebody whom a proposal calls
 //!   dead waits until that link ends, too, or something comes by it.
+//! - **Who is called dead and has a link again lives**: the refusals were forged. To let the verdict
+//!   outlast the link would let one forged link after the other leave a server alone.
+//! - **A member resigns** only where those of its views who are there could never decide, also if all
+//!   of them promised.
 //! - **A copy of a data directory** proves nothing about the process that went on: that a later process
 //!   has ended says of an earlier one only that it has ended if both were at the same address; and at
 //!   a cold start only that very member, or a later process of its server, counts as present.

@@ -24,7 +24,8 @@ pub enum Variant {
 
 impl Variant {
     /// Those that a thousand runs miss: the first two by chance, the others by the stories of
-    /// `aimed.rs`. (What the last one prevents no run has met yet.)
+    /// `aimed.rs`. A promise that is told before it is on disk takes nothing with it, as the model
+    /// shows, too (`PromisesAreDurable`): whoever loses it is another process from then on.
     pub const MISSED: &'static [Self] = &[
         Self::CommitByMajority,
         Self::NoFreshness,
