@@ -115,8 +115,9 @@ pub fn write(storage: &mut dyn Storage, superblock: &Superblock) -> Result<(), S
     };
     let newest = copies.newest(storage)?;
     let bytes = encode(superblock, newest.sequence + 1);
+    let path = storage.path(FILE);
     let fail = |action| {
-        let file = storage.path(FILE);
+        let file = path.clone();
         move |source| SuperblockError::Io {
             action,
             file,
@@ -129,7 +130,10 @@ pub fn write(storage: &mut dyn Storage, superblock: &Superblock) -> Result<(), S
             .map_err(fail("write"))?;
         file.sync().map_err(fail("sync"))?;
     }
-    Ok(())
+    // The file may have got its name from a process that was killed before that was safe, too.
+    storage
+        .sync_directory()
+        .map_err(fail("sync the directory of"))
 }
 
 fn create(storage: &mut dyn Storage, superblock: &Superblock) -> Result<(), SuperblockError> {

@@ -161,6 +161,21 @@ fn after_a_crash_at_any_point_there_is_the_old_or_the_new_and_the_new_once_it_wa
     }
 }
 
+/// A process is killed while it makes the file, the next one writes what it is, and then the power
+/// goes.
+#[test]
+fn what_the_next_process_has_written_outlasts_a_power_cut_wherever_the_first_was_killed() {
+    let mut storage = FaultyStorage::new();
+    storage.record();
+    write(&mut storage, &superblock(1)).unwrap();
+    for steps in 0..=storage.steps() {
+        let mut next = storage.after(steps);
+        write(&mut next, &superblock(2)).unwrap();
+        let left = next.crash(&mut |_| false);
+        assert_eq!(read(&left).unwrap(), Some(superblock(2)), "{steps} steps");
+    }
+}
+
 #[test]
 fn an_error_leaves_the_old_or_the_new() {
     for successes in 0..2 {
