@@ -24,8 +24,9 @@ pub enum Variant {
 
 impl Variant {
     /// Those that a thousand runs miss: the first two by chance, the others by the stories of
-    /// `aimed.rs`. A promise that is told before it is on disk takes nothing with it, as the model
-    /// shows, too (`PromisesAreDurable`): whoever loses it is another process from then on.
+    /// `aimed.rs`. Of a promise that is told before it is on disk nobody knows what it would take
+    /// with it, no search of the model either (`PromisesAreDurable`): whoever loses it is another
+    /// process from then on, and votes for nothing before it is admitted.
     pub const MISSED: &'static [Self] = &[
         Self::CommitByMajority,
         Self::NoFreshness,
