@@ -10,6 +10,7 @@ use lastword::chat::Effects;
 use lastword::replica::{Entry, Role, Ticket};
 use lastword::types::{LogPosition, Member, Op, OpNumber, Outcome, ServerId, View, ViewNumber};
 use lastword::wire::operation::decode_op;
+use lastword::wire::peer::Proposal;
 
 use super::clients::Reply;
 use super::process::Process;
@@ -25,6 +26,8 @@ pub struct Checker {
     texts: BTreeMap<String, u64>,
     /// Who led each view.
     primaries: BTreeMap<ViewNumber, Member>,
+    /// Who proposed which members under each number.
+    proposals: BTreeMap<ViewNumber, (Member, Vec<Member>)>,
     /// The newest op that a client got an answer for.
     pub newest_acknowledged: u64,
     pub acknowledged: u64,
@@ -105,6 +108,19 @@ impl Checker {
             first, member,
             "ONE PRIMARY: two processes lead view {}",
             view.number
+        );
+    }
+
+    /// A proposal is told to somebody, for the first time or again: its number names no other one,
+    /// of an earlier process neither. A late promise would count for what it was not given for.
+    pub fn proposed(&mut self, proposal: &Proposal) {
+        let proposed = (proposal.candidate, proposal.members.clone());
+        let first = self.proposals.entry(proposal.number);
+        assert_eq!(
+            *first.or_insert_with(|| proposed.clone()),
+            proposed,
+            "ONE NAME: view {} names two proposals (left: the first)",
+            proposal.number
         );
     }
 

@@ -509,6 +509,9 @@ impl World {
     ) {
         if process.links.contains_key(&link) {
             self.say(|| format!("{} sends by {}: {message:?}", host + 1, link.0));
+            if let PeerMessage::Propose(proposal) = message {
+                self.checker.proposed(proposal);
+            }
             let bytes = codec::encode(message);
             process.outgoing.push((link.0, Packet::Frame(bytes)));
             self.react(host, process, link, message);

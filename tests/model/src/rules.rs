@@ -80,7 +80,8 @@ pub enum Guard {
     ColdLeaderIsAhead,
     /// A promise outlasts its giver's process. (A server that starts again is another process: it
     /// votes for nothing before it is admitted, and its old promise was counted for the old one,
-    /// which can take no other back.)
+    /// which can take no other back. What is lost without it is that a number names one proposal;
+    /// here a number is never given again, so the simulator looks at that.)
     PromisesAreDurable,
     /// Who still counts as intact takes no part in a cold start. (Missed only where not every
     /// promise binds: one for a cold start would hide an older one.)

@@ -99,7 +99,13 @@ pub fn replay(setting: &Setting, trace: &[String]) -> Option<Option<Broken>> {
         if let Some(next) = nexts.iter().find(|next| next.broken.is_some()) {
             return (at + 1 == trace.len()).then_some(next.broken);
         }
-        states = nexts.iter().map(|next| next.state).collect();
+        states.clear();
+        for next in nexts {
+            // Else the ways that lead to the same would double with every step.
+            if !states.contains(&next.state) {
+                states.push(next.state);
+            }
+        }
         if states.is_empty() {
             return None;
         }
@@ -121,18 +127,20 @@ pub fn follow(setting: &Setting, states: &[State], step: &str) -> Vec<Successor>
     found
 }
 
-/// Leaves out steps as long as what is left still breaks the same.
+/// Leaves out steps, one after the other from the end, as long as what is left still breaks the same.
 fn shorten(setting: &Setting, mut trace: Vec<Step>, broken: Broken) -> Vec<Step> {
     let words = |trace: &[Step]| trace.iter().map(Step::to_string).collect::<Vec<_>>();
-    let mut at = trace.len();
-    while at > 0 {
-        at -= 1;
-        let mut shorter = trace.clone();
-        shorter.remove(at);
-        if replay(setting, &words(&shorter)) == Some(Some(broken)) {
-            trace = shorter;
-            at = trace.len();
+    loop {
+        let length = trace.len();
+        for at in (0..length).rev() {
+            let mut shorter = trace.clone();
+            shorter.remove(at);
+            if replay(setting, &words(&shorter)) == Some(Some(broken)) {
+                trace = shorter;
+            }
+        }
+        if trace.len() == length {
+            return trace;
         }
     }
-    trace
 }
