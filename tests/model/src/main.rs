@@ -12,13 +12,11 @@ use lastword_model::state::State;
 use lastword_model::walks::walk;
 
 const USAGE: &str =
-    "usage: scripts/model [search | live | walks | guards | spare] [MILLIONS] [SEED]
+    "usage: scripts/model [search | live | walks | spare] [MILLIONS] [SEED]
 
   search  every state at bounds that end, or the first MILLIONS of them (20)
   live    from where somebody can always serve again, up to MILLIONS of states (20)
   walks   MILLIONS of random steps in each world (2), from SEED (1) on
-  guards  each guard taken out, up to MILLIONS of random steps (2), from SEED (1) on
-
   spare   all those taken out of which nothing is known that they prevent: MILLIONS of random
           steps in each world (2), from SEED (1) on
 
@@ -42,7 +40,6 @@ fn main() -> ExitCode {
         Some("live") => questions(states),
         Some("walks") => walks(steps, seed, &[]),
         Some("spare") => walks(steps, seed, &Guard::SPARE),
-        Some("guards") => guards(steps, seed),
         None => searches(states) & questions(states) & walks(steps, seed, &[]),
         Some(_) => {
             eprintln!("{USAGE}");
@@ -167,20 +164,4 @@ fn walks(steps: usize, seed: u64, without: &[Guard]) -> bool {
         }
     }
     holds
-}
-
-/// Takes out each guard, and shows what happens then. Answers whether each was missed.
-fn guards(steps: usize, seed: u64) -> bool {
-    let mut missed = true;
-    for guard in Guard::ALL {
-        let started = Instant::now();
-        let mut free = Setting::calm(3).free().with(FAR).without(guard);
-        free.world.forged_refusals = guard == Guard::DeathIsUnopposed;
-        let mut outcome = walk(&free, steps, 120, seed);
-        if outcome.violation.is_none() {
-            outcome = walk(&free.wild(), steps, 120, seed);
-        }
-        missed &= !tell(&format!("without {guard:?}"), &outcome, started);
-    }
-    missed
 }
