@@ -10,8 +10,8 @@ use jiff::tz::TimeZone;
 
 use lastword::client::address::{ServerAddress, resolve};
 use lastword::client::command;
-use lastword::client::core::Core;
 use lastword::client::driver::run;
+use lastword::client::failover::{Client, Settings};
 use lastword::client::front::{Exit, Front};
 use lastword::client::line::{LineMode, LineOptions};
 use lastword::client::one_shot::{Credentials, Format, Job, OneShot};
@@ -238,7 +238,7 @@ fn one_shot(arguments: &Arguments, command: Command) -> Result<Exit, Failure> {
     };
     connect(
         arguments,
-        &mut OneShot::new(job, format, credentials),
+        &mut OneShot::new(job, format, credentials, fresh_session(), arguments.timeout),
         false,
     )
 }
@@ -332,9 +332,8 @@ fn connect(
         sentence: error.to_string(),
         exit: Exit::NobodyAnswered,
     })?;
-    let software = concat!("lastword client ", env!("CARGO_PKG_VERSION"));
-    let core = Core::new(software, arguments.timeout);
-    run(front, core, &servers, arguments.timeout, reads_input).map_err(|error| Failure {
+    let settings = Settings::new(servers, fresh_session().0 as u64);
+    run(front, |now| Client::new(settings, now), reads_input).map_err(|error| Failure {
         sentence: error.to_string(),
         exit: Exit::Failed,
     })

@@ -1,10 +1,11 @@
-//! How do sockets, the clock, signals and standard input reach a core and its front?
+//! How do sockets, the clock, signals and standard input reach a client and its front?
 //!
 //! One thread and one `mio::Poll`, as in the server; beside it the thread that reads standard input. What
 //! waits here is bounded: bytes to the server by the requests that may be open, bytes from it
 //! by one read, text by what one read can hold. While standard output takes nothing more (a pager, a
 //! stopped terminal), nothing is read from the server either, and messages wait there.
 
+use std::collections::BTreeMap;
 use std::io::{self, BufRead, ErrorKind, Read, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -16,22 +17,21 @@ use rustix::time::{ClockId, clock_gettime};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
 
-use super::core::Core;
-use super::event::{Ending, Input, Output};
+use super::failover::{Client, Input, LinkId, Output};
 use super::front::{Exit, Front, Typed, Wants, Written};
 use super::keyboard::{Hidden, Keyboard};
 use crate::limits::READ_BUDGET_BYTES;
 use crate::types::Time;
 
-const SERVER: Token = Token(0);
-const SIGNALS: Token = Token(1);
-const KEYBOARD: Token = Token(2);
+const SIGNALS: Token = Token(0);
+const KEYBOARD: Token = Token(1);
+/// A connection's token is its number and this.
+const LINKS: usize = 2;
 
 /// Lines taken from standard input before the server has its turn.
 const LINES_PER_TURN_MAX: usize = 256;
 
-/// Connects to the first of `servers` that takes the connection, each within its share of
-/// `connect_time_max`, and runs `front` on it to its end. Standard input is read only if
+/// Runs `front` with a client made by `start` to its end. Standard input is read only if
 /// `reads_input`.
 ///
 /// # Errors
@@ -39,16 +39,13 @@ const LINES_PER_TURN_MAX: usize = 256;
 /// closed.
 pub fn run(
     front: &mut impl Front,
-    core: Core,
-    servers: &[SocketAddr],
-    connect_time_max: Duration,
+    start: impl FnOnce(Time) -> Client,
     reads_input: bool,
 ) -> io::Result<Exit> {
-    let mut driver = Driver::new(core, servers, connect_time_max)?;
+    let mut driver = Driver::new(start(now()))?;
     if reads_input {
         driver.start_keyboard(io::BufReader::new(io::stdin()))?;
     }
-    driver.dial_next(front, String::new());
     loop {
         if let Some(exit) = driver.turn(front)? {
             return Ok(exit);
@@ -58,7 +55,7 @@ pub fn run(
 
 /// The loop.
 struct Driver {
-    core: Core,
+    client: Client,
     poll: Poll,
     events: Events,
     signals: Signals,
@@ -67,77 +64,39 @@ struct Driver {
     keyboard: Option<(Keyboard, Arc<Waker>)>,
     /// There while what is typed must not be seen.
     hidden: Option<Hidden>,
-    link: Link,
-    /// The server has closed a connection on which nothing depended. There is another one when
-    /// something is typed; what is typed then waits for it.
-    resting: Resting,
-    /// What ended the rest, until there is a connection again.
-    typed_first: Option<Typed>,
-    /// Every server there may be, the first one last.
-    servers_known: Vec<SocketAddr>,
-    /// Servers that were not tried yet, the next one last.
-    servers: Vec<SocketAddr>,
-    /// How long each server may take to be connected to.
-    dial_time_max: Duration,
-    /// Bytes on their way to the server. The requests that may be open bound them.
-    outgoing: Vec<u8>,
+    sockets: BTreeMap<LinkId, Socket>,
     /// What one read takes in.
     chunk: Box<[u8]>,
-    /// The socket may hold more than was read: being edge-triggered, it gives no second event.
-    may_read: bool,
     /// There may be more lines than one turn takes.
     may_type: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Resting {
-    /// There is a connection, or there will be none any more.
-    No,
-    /// There is none until something is typed.
-    UntilTyped,
-    /// One is on its way up again.
-    Redialing,
-}
-
-enum Link {
-    /// There is none (any more).
-    None,
-    /// On its way up.
-    Dialing {
-        stream: TcpStream,
-        server: SocketAddr,
-        /// When to try the next server.
-        until: Time,
-        /// Why the servers before were not to be had: sentences.
-        failures: String,
-    },
-    /// Up.
-    Up(TcpStream),
+/// A connection's socket.
+struct Socket {
+    stream: TcpStream,
+    /// It is up, and not still on its way.
+    is_up: bool,
+    /// Bytes on their way out. The requests that may be open bound them.
+    outgoing: Vec<u8>,
+    /// It may hold more than was read: being edge-triggered, it gives no second event.
+    may_read: bool,
 }
 
 impl Driver {
-    fn new(core: Core, servers: &[SocketAddr], connect_time_max: Duration) -> io::Result<Self> {
+    fn new(client: Client) -> io::Result<Self> {
         let poll = Poll::new()?;
         let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
         poll.registry()
             .register(&mut signals, SIGNALS, Interest::READABLE)?;
-        let shares = u32::try_from(servers.len().max(1)).unwrap_or(u32::MAX);
         Ok(Self {
-            core,
+            client,
             poll,
             events: Events::with_capacity(16),
             signals,
             keyboard: None,
             hidden: None,
-            link: Link::None,
-            resting: Resting::No,
-            typed_first: None,
-            servers_known: servers.iter().rev().copied().collect(),
-            servers: servers.iter().rev().copied().collect(),
-            dial_time_max: connect_time_max / shares,
-            outgoing: Vec::new(),
+            sockets: BTreeMap::new(),
             chunk: vec![0; READ_BUDGET_BYTES].into_boxed_slice(),
-            may_read: false,
             may_type: false,
         })
     }
@@ -164,16 +123,17 @@ impl Driver {
 
     /// Hands on what came, and writes what is to be written.
     fn work(&mut self, front: &mut impl Front) -> io::Result<Option<Exit>> {
-        if self.may_read {
-            self.read(front);
+        for link in self.sockets.keys().copied().collect::<Vec<_>>() {
+            self.read(link);
         }
+        self.drain_client(front);
         self.type_lines(front);
-        self.drain_core(front);
+        self.drain_client(front);
         if let Some(exit) = self.write_text(front)? {
             return Ok(Some(exit));
         }
-        self.drain_core(front);
-        self.flush(front);
+        self.drain_client(front);
+        self.flush();
         if let Some(exit) = front.exit() {
             // What the end itself had to say.
             return Ok(Some(self.write_text(front)?.unwrap_or(exit)));
@@ -183,8 +143,8 @@ impl Driver {
     }
 
     fn wait(&mut self, front: &mut impl Front) -> io::Result<()> {
-        let has_more =
-            self.may_read || (self.may_type && front.wants(&self.core) != Wants::Nothing);
+        let may_read = self.sockets.values().any(|it| it.may_read);
+        let has_more = may_read || (self.may_type && front.wants(&self.client) != Wants::Nothing);
         let time_out = match has_more {
             true => Some(Duration::ZERO),
             false => self.next_timeout(front).map(|at| at.since(now())),
@@ -193,195 +153,146 @@ impl Driver {
             Err(error) if error.kind() != ErrorKind::Interrupted => return Err(error),
             _ => {}
         }
-        let mut is_server_ready = false;
+        let mut ready = Vec::new();
         for event in &self.events {
             match event.token() {
-                // Whatever it is, an error too: reading finds out.
-                SERVER => is_server_ready = true,
+                SIGNALS => {}
                 KEYBOARD => self.may_type = true,
-                _ => {}
+                Token(token) => ready.push(LinkId((token - LINKS) as u64)),
             }
         }
-        if is_server_ready {
-            self.may_read = true;
-            self.check_dialing(front);
+        for link in ready {
+            self.look_at(link);
         }
         for signal in self.signals.pending() {
-            front.handle_signal(signal, &mut self.core, now());
+            front.handle_signal(signal, &mut self.client, now());
         }
-        self.handle_timeouts(front);
+        let now = now();
+        if self.client.poll_timeout().is_some_and(|at| at <= now) {
+            self.client.handle_timeout(now);
+        }
+        front.handle_timeout(&mut self.client, now);
         Ok(())
     }
 
     fn next_timeout(&self, front: &impl Front) -> Option<Time> {
-        let dialing = match &self.link {
-            Link::Dialing { until, .. } => Some(*until),
-            _ => None,
-        };
-        let timeouts = [dialing, self.core.poll_timeout(), front.poll_timeout()];
+        let timeouts = [self.client.poll_timeout(), front.poll_timeout()];
         timeouts.into_iter().flatten().min()
-    }
-
-    fn handle_timeouts(&mut self, front: &mut impl Front) {
-        let now = now();
-        if let Link::Dialing { until, .. } = &self.link
-            && *until <= now
-        {
-            self.dial_failed(front, "no answer");
-        }
-        self.core.handle_timeout(now);
-        front.handle_timeout(&mut self.core, now);
     }
 }
 
-/// The way to a server.
+/// The way to the servers.
 impl Driver {
-    /// Tries the next server; `failures` tells what came of those before.
-    fn dial_next(&mut self, front: &mut impl Front, mut failures: String) {
-        while let Some(server) = self.servers.pop() {
-            match self.dial(server) {
-                Ok(stream) => {
-                    self.link = Link::Dialing {
-                        stream,
-                        server,
-                        until: now() + self.dial_time_max,
-                        failures,
-                    };
-                    return;
-                }
-                Err(error) => add_failure(&mut failures, server, &reason(&error)),
+    fn dial(&mut self, link: LinkId, address: SocketAddr) {
+        let connected = TcpStream::connect(address).and_then(|mut stream| {
+            let token = Token(link.0 as usize + LINKS);
+            let interest = Interest::READABLE | Interest::WRITABLE;
+            self.poll
+                .registry()
+                .register(&mut stream, token, interest)?;
+            Ok(stream)
+        });
+        match connected {
+            Ok(stream) => {
+                let socket = Socket {
+                    stream,
+                    is_up: false,
+                    outgoing: Vec::new(),
+                    may_read: false,
+                };
+                self.sockets.insert(link, socket);
             }
+            Err(error) => self.tell(Input::Failed(link, reason(&error))),
         }
-        self.link = Link::None;
-        front.handle_unreachable(&format!(
-            "no server can be reached: {failures}; start one (./server 127.0.0.1 5000 1 --backups 0), or name another with --server"
-        ));
     }
 
-    fn dial(&self, server: SocketAddr) -> io::Result<TcpStream> {
-        let mut stream = TcpStream::connect(server)?;
-        let interest = Interest::READABLE | Interest::WRITABLE;
-        self.poll
-            .registry()
-            .register(&mut stream, SERVER, interest)?;
-        Ok(stream)
-    }
-
-    /// Looks whether the connection came up, or will not.
-    fn check_dialing(&mut self, front: &mut impl Front) {
-        let Link::Dialing { stream, server, .. } = &self.link else {
+    /// Something happened to a socket. Whatever it is, an error too: reading finds out.
+    fn look_at(&mut self, link: LinkId) {
+        let Some(socket) = self.sockets.get_mut(&link) else {
             return;
         };
-        let server = *server;
+        if socket.is_up {
+            socket.may_read = true;
+            return;
+        }
+        let stream = &socket.stream;
         match stream.take_error().map(|error| (error, stream.peer_addr())) {
-            Ok((None, Ok(_))) => self.come_up(front, server),
+            Ok((None, Ok(_))) => {
+                // Without it, small requests wait for each other; where it is refused, they do.
+                let _ = stream.set_nodelay(true);
+                socket.is_up = true;
+                // Readiness that came while it was dialed gives no second event.
+                socket.may_read = true;
+                self.tell(Input::Connected(link));
+            }
             // It is still on its way.
             Ok((None, Err(error))) if error.kind() == ErrorKind::NotConnected => {}
             Ok((Some(error), _)) | Ok((None, Err(error))) | Err(error) => {
-                self.dial_failed(front, &reason(&error));
+                self.lost(Input::Failed(link, reason(&error)), link);
             }
-        }
-    }
-
-    fn come_up(&mut self, front: &mut impl Front, server: SocketAddr) {
-        let Link::Dialing { stream, .. } = std::mem::replace(&mut self.link, Link::None) else {
-            return;
-        };
-        // Without it, small requests wait for each other; where it is refused, they do.
-        let _ = stream.set_nodelay(true);
-        self.link = Link::Up(stream);
-        // Readiness that came while it was dialed gives no second event.
-        self.may_read = true;
-        front.handle_connected(server);
-        self.core.handle_input(Input::Connected, now());
-    }
-
-    fn dial_failed(&mut self, front: &mut impl Front, why: &str) {
-        if let Link::Dialing {
-            server,
-            mut failures,
-            ..
-        } = std::mem::replace(&mut self.link, Link::None)
-        {
-            add_failure(&mut failures, server, why);
-            self.may_read = false;
-            self.dial_next(front, failures);
         }
     }
 
     /// Reads once, at most a chunk, so that what it says is written out before the next.
-    fn read(&mut self, front: &mut impl Front) {
-        let Link::Up(stream) = &mut self.link else {
-            self.may_read = false;
+    fn read(&mut self, link: LinkId) {
+        let Some(socket) = self.sockets.get_mut(&link).filter(|it| it.may_read) else {
             return;
         };
-        match stream.read(&mut self.chunk) {
-            Ok(0) => self.lost(Input::Closed),
+        match socket.stream.read(&mut self.chunk) {
+            Ok(0) => self.lost(Input::Closed(link), link),
             Ok(length) => {
-                let input = Input::Received(&self.chunk[..length]);
-                self.core.handle_input(input, now());
+                let input = Input::Received(link, &self.chunk[..length]);
+                self.client.handle_input(input, now());
             }
-            Err(error) if error.kind() == ErrorKind::WouldBlock => self.may_read = false,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => socket.may_read = false,
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) => self.lost(Input::Failed(reason(&error))),
+            Err(error) => self.lost(Input::Failed(link, reason(&error)), link),
         }
-        self.drain_core(front);
     }
 
-    fn flush(&mut self, front: &mut impl Front) {
-        let mut written = 0;
-        while let Link::Up(stream) = &mut self.link
-            && written < self.outgoing.len()
-        {
-            match stream.write(&self.outgoing[written..]) {
-                Ok(length) => written += length,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                // What the server said before is still to be read, and its end with it. Nothing
-                // more is sent.
-                Err(_) => {
-                    self.may_read = true;
-                    self.outgoing.clear();
-                    written = 0;
-                    break;
+    fn flush(&mut self) {
+        for socket in self.sockets.values_mut().filter(|it| it.is_up) {
+            let mut written = 0;
+            while written < socket.outgoing.len() {
+                match socket.stream.write(&socket.outgoing[written..]) {
+                    Ok(length) => written += length,
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                    Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                    // What the server said before is still to be read, and its end with it. Nothing
+                    // more is sent.
+                    Err(_) => {
+                        socket.may_read = true;
+                        written = socket.outgoing.len();
+                    }
                 }
             }
+            socket.outgoing.drain(..written);
         }
-        self.outgoing.drain(..written);
-        self.drain_core(front);
     }
 
-    fn lost(&mut self, input: Input<'_>) {
-        self.link = Link::None;
-        self.may_read = false;
-        self.core.handle_input(input, now());
+    fn lost(&mut self, input: Input<'_>, link: LinkId) {
+        self.sockets.remove(&link);
+        self.tell(input);
+    }
+
+    fn tell(&mut self, input: Input<'_>) {
+        self.client.handle_input(input, now());
     }
 }
 
 /// The front's side.
 impl Driver {
-    fn drain_core(&mut self, front: &mut impl Front) {
-        while let Some(output) = self.core.poll_output() {
+    fn drain_client(&mut self, front: &mut impl Front) {
+        while let Some(output) = self.client.poll_output() {
             match output {
-                Output::Send(bytes) => self.outgoing.extend_from_slice(&bytes),
-                Output::Ended { ending, open } => {
-                    self.link = Link::None;
-                    self.may_read = false;
-                    if ending == Ending::Closed && front.may_rest(&self.core) {
-                        self.core.renew();
-                        self.outgoing.clear();
-                        self.resting = Resting::UntilTyped;
-                    } else {
-                        let output = Output::Ended { ending, open };
-                        front.handle_output(output, &mut self.core, now());
+                Output::Dial { link, address } => self.dial(link, address),
+                Output::Send { link, bytes } => {
+                    if let Some(socket) = self.sockets.get_mut(&link) {
+                        socket.outgoing.extend_from_slice(&bytes);
                     }
                 }
-                output => {
-                    if matches!(output, Output::Greeted(_)) {
-                        self.resting = Resting::No;
-                    }
-                    front.handle_output(output, &mut self.core, now());
-                }
+                Output::HangUp(link) => drop(self.sockets.remove(&link)),
+                output => front.handle_output(output, &mut self.client, now()),
             }
         }
     }
@@ -390,31 +301,21 @@ impl Driver {
         let Some((keyboard, _)) = &mut self.keyboard else {
             return;
         };
-        if self.resting == Resting::UntilTyped {
-            self.typed_first = keyboard.take();
-            self.may_type = self.typed_first.is_some();
-            if self.may_type {
-                self.resting = Resting::Redialing;
-                self.servers = self.servers_known.clone();
-                self.dial_next(front, String::new());
-            }
-            return;
-        }
         for _ in 0..LINES_PER_TURN_MAX {
-            if front.exit().is_some() || front.wants(&self.core) == Wants::Nothing {
+            if front.exit().is_some() || front.wants(&self.client) == Wants::Nothing {
                 return;
             }
-            let Some(typed) = self.typed_first.take().or_else(|| keyboard.take()) else {
+            let Some(typed) = keyboard.take() else {
                 self.may_type = false;
                 return;
             };
-            front.handle_typed(typed, &mut self.core, now());
+            front.handle_typed(typed, &mut self.client, now());
         }
     }
 
     /// Writes out what the front has to say. `Some` if nobody reads it any more.
     fn write_text(&mut self, front: &mut impl Front) -> io::Result<Option<Exit>> {
-        let Written { output, error } = front.take_text(&self.core);
+        let Written { output, error } = front.take_text(&self.client, now());
         let mut stdout = io::stdout().lock();
         let written = stdout
             .write_all(output.as_bytes())
@@ -424,7 +325,7 @@ impl Driver {
         let _ = io::stderr().write_all(error.as_bytes());
         match written {
             Ok(()) => {
-                front.handle_written(&mut self.core, now());
+                front.handle_written(&mut self.client, now());
                 Ok(None)
             }
             Err(error) if error.kind() == ErrorKind::BrokenPipe => {
@@ -439,23 +340,12 @@ impl Driver {
 
     /// Hides what is typed while it is a secret.
     fn hide_or_show(&mut self, front: &impl Front) {
-        if self.resting != Resting::No {
-            // What is being typed was asked for before.
-            return;
-        }
-        match (front.wants(&self.core), &self.hidden) {
+        match (front.wants(&self.client), &self.hidden) {
             (Wants::Secret, None) => self.hidden = Hidden::start(),
             (Wants::Line | Wants::Nothing, Some(_)) => self.hidden = None,
             _ => {}
         }
     }
-}
-
-fn add_failure(failures: &mut String, server: SocketAddr, why: &str) {
-    if !failures.is_empty() {
-        failures.push_str(", ");
-    }
-    failures.push_str(&format!("{server}: {why}"));
 }
 
 /// What the system says, in the words of people.
@@ -469,7 +359,7 @@ fn reason(error: &io::Error) -> String {
     }
 }
 
-/// The clock of the cores.
+/// The clock of the client.
 fn now() -> Time {
     let time = clock_gettime(ClockId::Boottime);
     let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
@@ -506,7 +396,7 @@ mod tests {
 
     #[test]
     fn the_end_of_the_input_is_heard_after_the_thread_that_told_it_is_gone() {
-        let core = Core::new("a test", Duration::from_secs(1));
+        let core = Connection::new("a test", Duration::from_secs(1));
         let mut driver = Driver::new(core, &[], Duration::from_secs(1)).unwrap();
         let (gone, is_gone) = channel();
         driver
@@ -585,7 +475,7 @@ mod tests {
             let pong = Server::default().answer(1, Answer::Pong);
             serve_once(&listener, pong, true)
         });
-        let core = Core::new("a test", Duration::from_secs(10));
+        let core = Connection::new("a test", Duration::from_secs(10));
         let mut driver = Driver::new(core, &[address], Duration::from_secs(10)).unwrap();
         let (types, typed) = channel();
         driver

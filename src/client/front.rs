@@ -1,42 +1,31 @@
-//! Who uses a connection, and how does a client end?
+//! Who uses a client, and how does it end?
 //!
-//! Line mode and a one-shot command are both a [`Front`]: a state machine like the core, which the
-//! driver feeds with what was typed and what the core says, and from which it takes text to write.
+//! Line mode and a one-shot command are both a [`Front`]: a state machine like the client, which the
+//! driver feeds with what was typed and what the client says, and from which it takes text to write.
 
-use std::net::SocketAddr;
-
-use super::core::Core;
-use super::event::Output;
+use super::failover::{Client, Output};
 use crate::types::Time;
 
-/// What stands between a connection and whoever uses it. The driver calls the `handle_*` methods
+/// What stands between a client and whoever uses it. The driver calls the `handle_*` methods
 /// as things happen, writes out [`Front::take_text`] after each turn, and stops when
 /// [`Front::exit`] says how.
 pub trait Front {
-    /// A server took the connection. It has not said hello yet.
-    fn handle_connected(&mut self, server: SocketAddr);
-    /// No server took it. `why` is a sentence with every address that was tried.
-    fn handle_unreachable(&mut self, why: &str);
-    /// The core has something to say. (What is to be sent has been sent.)
-    fn handle_output(&mut self, output: Output, core: &mut Core, now: Time);
+    /// The client has something to say. (What it wants done is done.)
+    fn handle_output(&mut self, output: Output, client: &mut Client, now: Time);
     /// Something was typed, of the kind that [`Front::wants`] named.
-    fn handle_typed(&mut self, typed: Typed, core: &mut Core, now: Time);
+    fn handle_typed(&mut self, typed: Typed, client: &mut Client, now: Time);
     /// A signal came that asks for the end.
-    fn handle_signal(&mut self, signal: i32, core: &mut Core, now: Time);
+    fn handle_signal(&mut self, signal: i32, client: &mut Client, now: Time);
     /// Everything that was taken before is written and flushed.
-    fn handle_written(&mut self, core: &mut Core, now: Time);
+    fn handle_written(&mut self, client: &mut Client, now: Time);
     /// Notices what has taken too long.
-    fn handle_timeout(&mut self, core: &mut Core, now: Time);
+    fn handle_timeout(&mut self, client: &mut Client, now: Time);
     /// When [`Front::handle_timeout`] wants to be called.
     fn poll_timeout(&self) -> Option<Time>;
     /// What is to be written now.
-    fn take_text(&mut self, core: &Core) -> Written;
+    fn take_text(&mut self, client: &Client, now: Time) -> Written;
     /// What may be typed now.
-    fn wants(&self, core: &Core) -> Wants;
-    /// Whether nothing depends on the connection now: if the server closes it (servers have no
-    /// patience with those who do not log in), there is a new one when something is typed, and
-    /// the front hears of neither.
-    fn may_rest(&self, core: &Core) -> bool;
+    fn wants(&self, client: &Client) -> Wants;
     /// How it ends, once it does.
     fn exit(&self) -> Option<Exit>;
 }

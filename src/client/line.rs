@@ -8,29 +8,28 @@
 //! next login does not show it again. A file or a pipe is no reader: what went there stays unread
 //! until ACK.
 //!
-//! **What is not known.** When the connection ends, every command without an answer is named, and
-//! nothing is ever called sent that no server has acknowledged.
+//! **What is not known.** Servers may come and go meanwhile: what was asked is answered by the next
+//! one. Who leaves before that is told every command without an answer, and nothing is ever called
+//! sent that no server has acknowledged.
 //!
 //! **How it ends.** QUIT and the end of the input wait for every answer, end the session, and give
 //! 0; without a person at the terminal 1, if anything was refused. Ctrl+C ends the session too, but
-//! waits for nothing longer than [`LEAVE_TIME_MAX`]. A connection that is lost gives 1.
+//! waits for nothing longer than [`LEAVE_TIME_MAX`].
 
 mod asking;
 mod telling;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::command::{self, Command};
-use super::core::Core;
-use super::event::Output;
+use super::failover::{Client, Output};
 use super::front::{Exit, Front, Typed, Wants, Written};
 use super::show::{Colours, Conversation};
 use crate::types::{ErrorCode, Name, OpNumber, RequestNumber, SessionId, Time};
-use crate::wire::message::{HistoryScope, NoteKind};
+use crate::wire::message::HistoryScope;
 
-/// How long Ctrl+C waits for the server to end the session.
+/// How long one who leaves waits for the server to end the session.
 pub const LEAVE_TIME_MAX: Duration = Duration::from_millis(500);
 /// How long the next unread message may take to come: then commands go on without it.
 pub const UNREAD_TIME_MAX: Duration = Duration::from_secs(5);
@@ -55,10 +54,12 @@ pub struct LineMode {
     conversation: Conversation,
     /// Gives the name of the next session: 128 random bits.
     fresh_session: Box<dyn FnMut() -> SessionId>,
-    /// The server that took the connection, for sentences about it.
-    server: String,
-    /// The server has said hello and can be asked.
+    /// A server has served: what is typed from now on goes to it, or to the next one.
     greeted: bool,
+    /// What was said last about the servers, which is not said twice.
+    told: String,
+    /// It was said that there is no server.
+    down_is_told: bool,
     /// Every open request, and what it was.
     asked: BTreeMap<RequestNumber, Asked>,
     /// A command that waits until nothing is open.
@@ -142,7 +143,7 @@ struct Awaited {
 struct Leaving {
     exit: Exit,
     /// When to go without an answer.
-    at_latest: Option<Time>,
+    at_latest: Time,
 }
 
 impl LineMode {
@@ -157,8 +158,9 @@ impl LineMode {
             options,
             conversation,
             fresh_session,
-            server: String::new(),
             greeted: false,
+            told: String::new(),
+            down_is_told: false,
             asked: BTreeMap::new(),
             held: None,
             secret: None,
@@ -175,32 +177,23 @@ impl LineMode {
 }
 
 impl Front for LineMode {
-    fn handle_connected(&mut self, server: SocketAddr) {
-        self.server = server.to_string();
-    }
-
-    fn handle_unreachable(&mut self, why: &str) {
-        self.error.push_str(&format!("client: {why}\n"));
-        self.exit = Some(Exit::NobodyAnswered);
-    }
-
-    fn handle_output(&mut self, output: Output, core: &mut Core, now: Time) {
+    fn handle_output(&mut self, output: Output, client: &mut Client, now: Time) {
         match output {
-            Output::Send(_) => {}
-            Output::Greeted(hello) => self.greeted(&hello, core, now),
-            Output::Item { number, item } => self.show_part(number, item, core),
-            Output::Answered { number, answer } => self.answered(number, answer, core, now),
-            Output::Delivered(message) => self.delivered(&message, core, now),
-            Output::Noted {
-                about: NoteKind::Closing,
-                ..
-            } if self.may_rest(core) => {}
+            Output::Dial { .. }
+            | Output::Send { .. }
+            | Output::HangUp(_)
+            | Output::Learnt { .. }
+            | Output::Status { .. }
+            | Output::RoundTrip(_) => {}
+            Output::Item { number, item } => self.show_part(number, item, client),
+            Output::Answered { number, answer } => self.answered(number, answer, client, now),
+            Output::Delivered(message) => self.delivered(&message, client, now),
             Output::Noted { about, sentence } => self.noted(about, &sentence),
-            Output::Ended { ending, .. } => self.ended(&ending),
+            Output::Changed(change) => self.changed(change, client, now),
         }
     }
 
-    fn handle_typed(&mut self, typed: Typed, core: &mut Core, now: Time) {
+    fn handle_typed(&mut self, typed: Typed, client: &mut Client, now: Time) {
         self.prompt_is_shown = false;
         match typed {
             Typed::End => {
@@ -208,17 +201,17 @@ impl Front for LineMode {
                     self.out.push('\n');
                 }
                 self.secret = None;
-                self.take_up(Command::Quit, core, now);
+                self.take_up(Command::Quit, client, now);
             }
             Typed::TooLong => self.refuse("this line", &ErrorCode::TooLong.into()),
             Typed::NotUtf8 => self.refuse("this line", &ErrorCode::NotUtf8.into()),
             Typed::Line(line) => match self.secret.take() {
                 Some(secret_for) => {
                     self.out.push('\n');
-                    self.take_secret(secret_for, &line, core, now);
+                    self.take_secret(secret_for, &line, client, now);
                 }
                 None => match command::parse(&line) {
-                    Ok(Some(command)) => self.take_up(command, core, now),
+                    Ok(Some(command)) => self.take_up(command, client, now),
                     Ok(None) => {}
                     Err(refusal) => self.refuse("", &refusal),
                 },
@@ -226,7 +219,7 @@ impl Front for LineMode {
         }
     }
 
-    fn handle_signal(&mut self, signal: i32, core: &mut Core, now: Time) {
+    fn handle_signal(&mut self, signal: i32, client: &mut Client, now: Time) {
         if self.options.has_person && self.leaving.is_none() {
             // The terminal shows ^C where the cursor was.
             self.prompt_is_shown = false;
@@ -235,35 +228,35 @@ impl Front for LineMode {
         if self.leaving.is_some() {
             return self.finish(Exit::Signal(signal));
         }
-        self.leave(Exit::Signal(signal), Some(now + LEAVE_TIME_MAX), core, now);
+        self.leave(Exit::Signal(signal), client, now);
     }
 
-    fn handle_written(&mut self, core: &mut Core, now: Time) {
+    fn handle_written(&mut self, client: &mut Client, now: Time) {
         self.shown.written = self.shown.given;
-        self.call_read(core, now);
+        self.call_read(client, now);
     }
 
-    fn handle_timeout(&mut self, core: &mut Core, now: Time) {
+    fn handle_timeout(&mut self, client: &mut Client, now: Time) {
         if let Some(Leaving { exit, at_latest }) = &self.leaving
-            && at_latest.is_some_and(|at| at <= now)
+            && *at_latest <= now
         {
             return self.finish(*exit);
         }
         if self.awaited.is_some_and(|awaited| awaited.at_latest <= now) {
             self.awaited = None;
-            self.go_on(core, now);
+            self.go_on(client, now);
         }
     }
 
     fn poll_timeout(&self) -> Option<Time> {
-        let leaving = self.leaving.as_ref().and_then(|leaving| leaving.at_latest);
+        let leaving = self.leaving.as_ref().map(|leaving| leaving.at_latest);
         let awaited = self.awaited.map(|awaited| awaited.at_latest);
         leaving.into_iter().chain(awaited).min()
     }
 
-    fn take_text(&mut self, core: &Core) -> Written {
+    fn take_text(&mut self, client: &Client, _: Time) -> Written {
         if self.options.has_prompt && !self.prompt_is_shown {
-            let prompt = match (self.wants(core), core.identity()) {
+            let prompt = match (self.wants(client), client.identity()) {
                 (Wants::Nothing, _) => None,
                 (Wants::Secret, _) => Some(self.secret_prompt().to_owned()),
                 (Wants::Line, _) if !self.is_idle() => None,
@@ -281,28 +274,19 @@ impl Front for LineMode {
         }
     }
 
-    fn wants(&self, core: &Core) -> Wants {
+    fn wants(&self, client: &Client) -> Wants {
         let is_held_up = self.held.is_some()
             || self.leaving.is_some()
             || self.exit.is_some()
             || self.awaited.is_some()
             || self.asked.values().any(|asked| asked.kind.is_alone());
-        if !self.greeted || is_held_up || !core.can_ask() {
+        if !self.greeted || is_held_up || !client.can_ask() {
             Wants::Nothing
         } else if self.secret.is_some() {
             Wants::Secret
         } else {
             Wants::Line
         }
-    }
-
-    fn may_rest(&self, core: &Core) -> bool {
-        self.options.has_person
-            && self.greeted
-            && self.asked.is_empty()
-            && self.held.is_none()
-            && self.leaving.is_none()
-            && core.identity().is_none()
     }
 
     fn exit(&self) -> Option<Exit> {

@@ -2,22 +2,26 @@
 //!
 //! In reading order:
 //!
-//! 1. [`mod@core`]: one connection's life, without sockets and clocks, with [`event`] for what goes in
+//! 1. [`mod@connection`]: one connection's life, without sockets and clocks, with [`event`] for what goes in
 //!    and comes out
-//! 2. [`front`]: who uses a connection, and how a client ends
-//! 3. [`mod@line`]: commands typed by a person or piped in by a script, with [`command`] to understand
+//! 2. [`failover`]: a client's life, from server to server: what was asked is answered once, and what
+//!    came is told once; [`cluster`] is what it knows of the servers
+//! 3. [`front`]: who uses a client, and how it ends
+//! 4. [`mod@line`]: commands typed by a person or piped in by a script, with [`command`] to understand
 //!    them; [`one_shot`]: one command and its exit code
-//! 4. [`show`]: messages for people and for programs
-//! 5. [`driver`]: the loop that brings sockets, the clock, signals and standard input to all this
-//! 6. [`address`] and [`password`]: what is needed before the first connection
+//! 5. [`show`]: messages for people and for programs
+//! 6. [`driver`]: the loop that brings sockets, the clock, signals and standard input to all this
+//! 7. [`address`] and [`password`]: what is needed before the first connection
 //!
 //! One rule stands above the rest: nothing is called done that no server has acknowledged.
 
 pub mod address;
+pub mod cluster;
 pub mod command;
-pub mod core;
+pub mod connection;
 pub mod driver;
 pub mod event;
+pub mod failover;
 pub mod front;
 mod keyboard;
 pub mod line;

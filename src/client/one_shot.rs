@@ -1,17 +1,17 @@
 //! How does a script use the chat? One command, one exit code.
 //!
-//! The exit code is 0 only if the server has acknowledged the command. What was found goes to
+//! The exit code is 0 only if a server has acknowledged the command. What was found goes to
 //! standard output, a sentence about what went wrong to standard error. A login is made only for
-//! commands that need one, without a session: a script is not to push the sessions out that
-//! people hold.
+//! commands that need one. It opens a session, so that nothing is done twice when a server is lost
+//! meanwhile, and ends it: a script is not to push the sessions out that people hold.
 
-use std::net::SocketAddr;
+use std::time::Duration;
 
-use super::core::Core;
-use super::event::{Ending, Message, Output, Part};
+use super::event::{Message, Part};
+use super::failover::{Change, Client, Output};
 use super::front::{Exit, Front, Typed, Wants, Written};
 use super::show::{Conversation, escape_line, json, json_string};
-use crate::types::{ErrorCode, Name, OpNumber, Password, RequestNumber, Text, Time};
+use crate::types::{ErrorCode, Name, OpNumber, Password, RequestNumber, SessionId, Text, Time};
 use crate::wire::message::{Answer, Deliver, HistoryScope, NoteKind, Refusal, Request};
 
 /// What is to be done.
@@ -78,15 +78,24 @@ pub struct Credentials {
     pub password: String,
 }
 
+/// How long the end of the session may take.
+const LEAVE_TIME_MAX: Duration = Duration::from_millis(500);
+
 /// One command.
 pub struct OneShot {
     job: Job,
     format: Format,
     /// Whom to log in first; there for every job that needs it.
     credentials: Option<Credentials>,
+    /// Names the session.
+    session: SessionId,
     stage: Stage,
-    /// The server that took the connection.
-    server: String,
+    /// How long it may take to hear anything from a server that serves.
+    time_max: Duration,
+    /// When that is over.
+    until: Option<Time>,
+    /// What was said last about the servers.
+    trouble: String,
     written: Written,
     exit: Option<Exit>,
 }
@@ -99,6 +108,8 @@ enum Stage {
     LoggingIn(RequestNumber),
     /// The job itself is open.
     Working(RequestNumber),
+    /// It is done, and the session is being ended.
+    Leaving(Exit),
 }
 
 impl Job {
@@ -123,9 +134,15 @@ impl Job {
 }
 
 impl OneShot {
-    /// The command `job`, after a login with `credentials` if it needs one: then they must be
-    /// there.
-    pub fn new(job: Job, format: Format, credentials: Option<Credentials>) -> Self {
+    /// The command `job`, after a login with `credentials` to `session` if it needs one: then they
+    /// must be there. It is given up when no server that serves says anything for `time_max`.
+    pub fn new(
+        job: Job,
+        format: Format,
+        credentials: Option<Credentials>,
+        session: SessionId,
+        time_max: Duration,
+    ) -> Self {
         assert!(
             credentials.is_some() || !job.needs_login(),
             "who starts a job sees to its login"
@@ -134,8 +151,11 @@ impl OneShot {
             job,
             format,
             credentials,
+            session,
             stage: Stage::Before,
-            server: String::new(),
+            time_max,
+            until: None,
+            trouble: String::new(),
             written: Written::default(),
             exit: None,
         }
@@ -143,72 +163,61 @@ impl OneShot {
 }
 
 impl Front for OneShot {
-    fn handle_connected(&mut self, server: SocketAddr) {
-        self.server = server.to_string();
-    }
-
-    fn handle_unreachable(&mut self, why: &str) {
-        self.fail(why, Exit::NobodyAnswered);
-    }
-
-    fn handle_output(&mut self, output: Output, core: &mut Core, now: Time) {
+    fn handle_output(&mut self, output: Output, client: &mut Client, now: Time) {
         if self.exit.is_some() {
             return;
         }
         match output {
-            Output::Send(_) | Output::Delivered(_) => {}
-            Output::Greeted(_) => match self.job.needs_login() {
-                true => self.log_in(core, now),
-                false => self.work(core, now),
-            },
-            Output::Item { item, .. } => self.show_part(item),
-            Output::Answered { number, answer } => match answer {
-                Err(refusal) => self.refused(&refusal),
-                Ok(_) if self.stage == Stage::LoggingIn(number) => self.work(core, now),
-                Ok(answer) => {
-                    self.show_answer(&answer);
-                    self.exit = Some(Exit::Done);
-                }
-            },
+            Output::Item { item, .. } => {
+                self.heard(now);
+                self.show_part(item);
+            }
+            Output::Answered { number, answer } => {
+                self.heard(now);
+                self.answered(number, answer, client, now);
+            }
             Output::Noted { about, sentence } => {
                 if about != NoteKind::Greeting {
-                    let sentence = escape_line(&sentence);
-                    self.written
-                        .error
-                        .push_str(&format!("client: {sentence}\n"));
+                    self.say(&escape_line(&sentence));
                 }
             }
-            Output::Ended { ending, .. } => self.ended(&ending),
+            Output::Changed(change) => self.changed(&change, client, now),
+            Output::RoundTrip(_) | Output::Status { .. } => self.heard(now),
+            _ => {}
         }
     }
 
-    fn handle_typed(&mut self, _: Typed, _: &mut Core, _: Time) {}
+    fn handle_typed(&mut self, _: Typed, _: &mut Client, _: Time) {}
 
-    fn handle_signal(&mut self, signal: i32, _: &mut Core, _: Time) {
+    fn handle_signal(&mut self, signal: i32, _: &mut Client, _: Time) {
         if let Some(unknown) = self.unknown() {
             self.fail(&format!("interrupted; {unknown}"), Exit::Signal(signal));
         }
         self.exit = Some(Exit::Signal(signal));
     }
 
-    fn handle_written(&mut self, _: &mut Core, _: Time) {}
+    fn handle_written(&mut self, _: &mut Client, _: Time) {}
 
-    fn handle_timeout(&mut self, _: &mut Core, _: Time) {}
-
-    fn poll_timeout(&self) -> Option<Time> {
-        None
+    fn handle_timeout(&mut self, _: &mut Client, now: Time) {
+        match (self.stage, self.until) {
+            (Stage::Leaving(exit), Some(at)) if at <= now => self.exit = Some(exit),
+            (_, Some(at)) if at <= now && self.exit.is_none() => self.give_up(),
+            (_, None) => self.heard(now),
+            _ => {}
+        }
     }
 
-    fn take_text(&mut self, _: &Core) -> Written {
+    fn poll_timeout(&self) -> Option<Time> {
+        // Zero: the first turn sets it.
+        Some(self.until.unwrap_or_default())
+    }
+
+    fn take_text(&mut self, _: &Client, _: Time) -> Written {
         std::mem::take(&mut self.written)
     }
 
-    fn wants(&self, _: &Core) -> Wants {
+    fn wants(&self, _: &Client) -> Wants {
         Wants::Nothing
-    }
-
-    fn may_rest(&self, _: &Core) -> bool {
-        false
     }
 
     fn exit(&self) -> Option<Exit> {
@@ -217,33 +226,85 @@ impl Front for OneShot {
 }
 
 impl OneShot {
-    fn log_in(&mut self, core: &mut Core, now: Time) {
+    /// A server that serves has said something.
+    fn heard(&mut self, now: Time) {
+        if !matches!(self.stage, Stage::Leaving(_)) {
+            self.until = Some(now + self.time_max);
+        }
+    }
+
+    fn changed(&mut self, change: &Change, client: &mut Client, now: Time) {
+        match change {
+            Change::Up { .. } if self.stage == Stage::Before => match self.job.needs_login() {
+                true => self.log_in(client, now),
+                false => self.work(client, now),
+            },
+            Change::Up { .. } => {}
+            // What answered at all is told only if it comes to nothing.
+            _ => self.trouble = escape_line(&change.to_string()),
+        }
+    }
+
+    fn answered(
+        &mut self,
+        number: RequestNumber,
+        answer: Result<Answer<'static>, Refusal>,
+        client: &mut Client,
+        now: Time,
+    ) {
+        match (answer, self.stage) {
+            (_, Stage::Leaving(exit)) => self.exit = Some(exit),
+            (Err(refusal), _) => {
+                self.refused(&refusal);
+                self.leave(client, now);
+            }
+            (Ok(_), Stage::LoggingIn(login)) if login == number => self.work(client, now),
+            (Ok(answer), _) => {
+                self.show_answer(&answer);
+                self.exit = Some(Exit::Done);
+                self.leave(client, now);
+            }
+        }
+    }
+
+    /// Ends the session before the end, if there is one.
+    fn leave(&mut self, client: &mut Client, now: Time) {
+        let Some(exit) = self.exit else { return };
+        if client.identity().is_some() && client.ask(&Request::Logout, now).is_ok() {
+            self.exit = None;
+            self.stage = Stage::Leaving(exit);
+            self.until = Some(now + LEAVE_TIME_MAX);
+        }
+    }
+
+    fn log_in(&mut self, client: &mut Client, now: Time) {
         let Some(credentials) = self.credentials.clone() else {
-            return self.work(core, now);
+            return self.work(client, now);
         };
         let request = Request::Login {
             name: &credentials.name,
             password: &credentials.password,
-            session: None,
+            session: Some(self.session),
             deliver: Deliver::Nothing,
         };
-        match core.ask(&request, now) {
+        match client.ask(&request, now) {
             Ok(number) => self.stage = Stage::LoggingIn(number),
             Err(error) => self.fail(&error.to_string(), Exit::Failed),
         }
     }
 
-    fn work(&mut self, core: &mut Core, now: Time) {
+    fn work(&mut self, client: &mut Client, now: Time) {
         let job = self.job.clone();
         let password = self
             .credentials
             .as_ref()
             .map(|known| known.password.clone());
-        let request = match request_of(&job, password.as_deref().unwrap_or_default()) {
+        let password = password.as_deref().unwrap_or_default();
+        let request = match request_of(&job, password, self.session) {
             Ok(request) => request,
             Err(refusal) => return self.refused(&refusal),
         };
-        match core.ask(&request, now) {
+        match client.ask(&request, now) {
             Ok(number) => self.stage = Stage::Working(number),
             Err(error) => self.fail(&error.to_string(), Exit::Failed),
         }
@@ -286,9 +347,6 @@ impl OneShot {
     fn refused(&mut self, refusal: &Refusal) {
         let sentence = escape_line(&refusal.sentence);
         let hint = match refusal.code {
-            ErrorCode::NotPrimary => {
-                "; this server is not the primary: name the one that is with --server"
-            }
             ErrorCode::BadLogin => "; look at --user and the password",
             _ => "",
         };
@@ -299,17 +357,21 @@ impl OneShot {
         );
     }
 
-    fn ended(&mut self, ending: &Ending) {
-        let mut sentence = format!("{} {ending}", self.server);
+    /// Nobody has said anything for too long.
+    fn give_up(&mut self) {
+        let seconds = self.time_max.as_secs_f32();
+        let mut sentence = match self.trouble.is_empty() {
+            true => format!("no server has answered for {seconds} s"),
+            false => format!("tried for {seconds} s: {}", self.trouble),
+        };
         if let Some(unknown) = self.unknown() {
             sentence.push_str("; ");
             sentence.push_str(unknown);
+        } else if self.stage == Stage::Before {
+            sentence
+                .push_str("; start one (./server 127.0.0.1 5000 1), or name another with --server");
         }
-        let exit = match ending {
-            Ending::Mute(_) | Ending::Silent(_) => Exit::NobodyAnswered,
-            _ => Exit::Failed,
-        };
-        self.fail(&sentence, exit);
+        self.fail(&sentence, Exit::NobodyAnswered);
     }
 
     /// What is not known if it ends now.
@@ -329,10 +391,13 @@ impl OneShot {
     }
 
     fn fail(&mut self, sentence: &str, exit: Exit) {
-        self.written
-            .error
-            .push_str(&format!("client: {sentence}\n"));
+        self.say(sentence);
         self.exit = Some(exit);
+    }
+
+    fn say(&mut self, sentence: &str) {
+        let line = format!("client: {sentence}\n");
+        self.written.error.push_str(&line);
     }
 }
 
@@ -353,7 +418,11 @@ fn show_message(
 }
 
 /// The request that does `job`, with the password of whoever is logged in.
-fn request_of<'a>(job: &'a Job, password: &'a str) -> Result<Request<'a>, Refusal> {
+fn request_of<'a>(
+    job: &'a Job,
+    password: &'a str,
+    session: SessionId,
+) -> Result<Request<'a>, Refusal> {
     Ok(match job {
         Job::Send { to, text } => Request::Send {
             to: *to,
@@ -383,7 +452,7 @@ fn request_of<'a>(job: &'a Job, password: &'a str) -> Result<Request<'a>, Refusa
             name: *name,
             password: Password::parse(password)
                 .map_err(|error| Refusal::new(ErrorCode::BadPassword, error.to_string()))?,
-            session: None,
+            session: Some(session),
         },
         Job::Delete => Request::Delete { password },
     })

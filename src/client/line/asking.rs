@@ -1,35 +1,42 @@
 //! How do commands get to the server, and in which order?
 
+use std::net::SocketAddr;
+
 use super::super::command::{self, Command};
-use super::super::core::Core;
+use super::super::failover::Client;
 use super::super::front::Exit;
 use super::super::show::escape_line;
-use super::{Asked, Kind, Leaving, LineMode, SecretFor};
+use super::{Asked, Kind, LEAVE_TIME_MAX, Leaving, LineMode, SecretFor};
 use crate::types::{ErrorCode, Name, OpNumber, Time};
-use crate::wire::hello::Hello;
 use crate::wire::message::{Deliver, HistoryScope, Refusal, Request};
 
 impl LineMode {
-    pub(super) fn greeted(&mut self, hello: &Hello, core: &mut Core, now: Time) {
-        let is_first = !std::mem::replace(&mut self.greeted, true);
-        if self.options.has_person && is_first {
-            let software = escape_line(&hello.software);
+    /// A server serves, for the first time.
+    pub(super) fn greeted(
+        &mut self,
+        software: &str,
+        address: SocketAddr,
+        client: &mut Client,
+        now: Time,
+    ) {
+        self.greeted = true;
+        if self.options.has_person {
+            let software = escape_line(software);
             let line = match self.options.login {
-                Some(_) => format!("{software} at {}", self.server),
+                Some(_) => format!("{software} at {address}"),
                 None => format!(
-                    "{software} at {}. CREATE name makes an account, LOGIN name logs in, HELP lists the rest.",
-                    self.server
+                    "{software} at {address}. CREATE name makes an account, LOGIN name logs in, HELP lists the rest."
                 ),
             };
             self.say_faintly(&line);
         }
         if let Some((name, password)) = self.options.login.take() {
-            self.log_in(&name, &password, core, now);
+            self.log_in(&name, &password, client, now);
         }
     }
 
     /// Runs a command as soon as those before it allow it.
-    pub(super) fn take_up(&mut self, command: Command, core: &mut Core, now: Time) {
+    pub(super) fn take_up(&mut self, command: Command, client: &mut Client, now: Time) {
         let waits = !matches!(command, Command::Send { .. }) && !self.is_idle();
         if waits {
             debug_assert!(
@@ -38,40 +45,40 @@ impl LineMode {
             );
             self.held = Some(command);
         } else {
-            self.run(command, core, now);
+            self.run(command, client, now);
         }
     }
 
     /// Runs the command that was held, once nothing holds it up.
-    pub(super) fn go_on(&mut self, core: &mut Core, now: Time) {
+    pub(super) fn go_on(&mut self, client: &mut Client, now: Time) {
         if self.is_idle()
             && let Some(command) = self.held.take()
         {
-            self.run(command, core, now);
+            self.run(command, client, now);
         }
     }
 
-    fn run(&mut self, command: Command, core: &mut Core, now: Time) {
+    fn run(&mut self, command: Command, client: &mut Client, now: Time) {
         match command {
             Command::Help => self.show_help(),
-            Command::Ping => self.ask(&Request::Ping, "PING", core, now),
-            Command::WhoAmI => self.ask(&Request::WhoAmI, "WHOAMI", core, now),
-            Command::Status => self.ask(&Request::Status, "STATUS", core, now),
-            Command::Logout => self.ask(&Request::Logout, "LOGOUT", core, now),
-            Command::Quit => self.leave(self.exit_at_end(), None, core, now),
+            Command::Ping => self.ask(&Request::Ping, "PING", client, now),
+            Command::WhoAmI => self.ask(&Request::WhoAmI, "WHOAMI", client, now),
+            Command::Status => self.ask(&Request::Status, "STATUS", client, now),
+            Command::Logout => self.ask(&Request::Logout, "LOGOUT", client, now),
+            Command::Quit => self.leave(self.exit_at_end(), client, now),
             Command::List { pattern } => {
                 let request = Request::List { pattern: &pattern };
-                self.ask(&request, "LIST", core, now);
+                self.ask(&request, "LIST", client, now);
             }
-            Command::Send { to, text } => self.send(to, &text, core, now),
+            Command::Send { to, text } => self.send(to, &text, client, now),
             Command::History {
                 scope,
                 limit,
                 before,
-            } => self.ask_for_history(scope, limit, before, core, now),
+            } => self.ask_for_history(scope, limit, before, client, now),
             Command::Log { after } => {
                 let limit = None;
-                self.ask(&Request::Log { after, limit }, "LOG", core, now);
+                self.ask(&Request::Log { after, limit }, "LOG", client, now);
             }
             Command::Acknowledge { up_to } => {
                 let up_to = up_to.unwrap_or(self.shown.given);
@@ -83,21 +90,21 @@ impl LineMode {
                     conversation,
                     up_to,
                 };
-                self.ask(&request, "ACK", core, now);
+                self.ask(&request, "ACK", client, now);
             }
             Command::Login { name, password } => match password {
-                Some(password) => self.log_in(&name, &password, core, now),
+                Some(password) => self.log_in(&name, &password, client, now),
                 None => self.ask_secret(SecretFor::Login { name }, "LOGIN name password"),
             },
             Command::Create { name, password } => match password {
-                Some(password) => self.create(name, &password, core, now),
+                Some(password) => self.create(name, &password, client, now),
                 None => {
                     let first = None;
                     self.ask_secret(SecretFor::Create { name, first }, "CREATE name password");
                 }
             },
             Command::Delete { password } => match password {
-                Some(password) => self.delete(&password, core, now),
+                Some(password) => self.delete(&password, client, now),
                 None => self.ask_secret(SecretFor::Delete, "DELETE password"),
             },
         }
@@ -107,16 +114,16 @@ impl LineMode {
         &mut self,
         secret_for: SecretFor,
         line: &str,
-        core: &mut Core,
+        client: &mut Client,
         now: Time,
     ) {
         match secret_for {
             SecretFor::Login { name } => match command::check_login(&name, line) {
-                Ok(()) => self.log_in(&name, line, core, now),
+                Ok(()) => self.log_in(&name, line, client, now),
                 Err(refusal) => self.refuse("LOGIN", &refusal),
             },
             SecretFor::Delete => match command::check_login("", line) {
-                Ok(()) => self.delete(line, core, now),
+                Ok(()) => self.delete(line, client, now),
                 Err(refusal) => self.refuse("DELETE", &refusal),
             },
             SecretFor::Create { name, first } => match (command::check_password(line), first) {
@@ -125,7 +132,7 @@ impl LineMode {
                     let first = Some(line.to_owned());
                     self.secret = Some(SecretFor::Create { name, first });
                 }
-                (Ok(_), Some(first)) if first == line => self.create(name, line, core, now),
+                (Ok(_), Some(first)) if first == line => self.create(name, line, client, now),
                 (Ok(_), Some(_)) => {
                     let sentence = "these were two different passwords; try again";
                     let refusal = Refusal::new(ErrorCode::BadPassword, sentence);
@@ -153,17 +160,17 @@ impl LineMode {
         }
     }
 
-    fn log_in(&mut self, name: &str, password: &str, core: &mut Core, now: Time) {
+    fn log_in(&mut self, name: &str, password: &str, client: &mut Client, now: Time) {
         let request = Request::Login {
             name,
             password,
             session: Some((self.fresh_session)()),
             deliver: Deliver::Unread,
         };
-        self.ask(&request, &format!("LOGIN {name}"), core, now);
+        self.ask(&request, &format!("LOGIN {name}"), client, now);
     }
 
-    fn create(&mut self, name: Name, password: &str, core: &mut Core, now: Time) {
+    fn create(&mut self, name: Name, password: &str, client: &mut Client, now: Time) {
         let typed = format!("CREATE {name}");
         let session = Some((self.fresh_session)());
         match command::check_password(password) {
@@ -173,28 +180,28 @@ impl LineMode {
                     password,
                     session,
                 };
-                self.ask(&request, &typed, core, now);
+                self.ask(&request, &typed, client, now);
             }
             Err(refusal) => self.refuse(&typed, &refusal),
         }
     }
 
-    fn delete(&mut self, password: &str, core: &mut Core, now: Time) {
-        self.ask(&Request::Delete { password }, "DELETE", core, now);
+    fn delete(&mut self, password: &str, client: &mut Client, now: Time) {
+        self.ask(&Request::Delete { password }, "DELETE", client, now);
     }
 
-    fn send(&mut self, to: Name, text: &str, core: &mut Core, now: Time) {
+    fn send(&mut self, to: Name, text: &str, client: &mut Client, now: Time) {
         const SHOWN_CHARACTERS_MAX: usize = 40;
         let shown: String = text.chars().take(SHOWN_CHARACTERS_MAX).collect();
         let more = if shown.len() < text.len() { "..." } else { "" };
         let typed = format!("SEND {to} {shown}{more}");
         // A server takes no frame of this size from somebody whom it does not know.
-        if core.identity().is_none() {
+        if client.identity().is_none() {
             let sentence = "log in first: LOGIN name";
             return self.refuse(&typed, &Refusal::new(ErrorCode::NotLoggedIn, sentence));
         }
         match command::check_text(text) {
-            Ok(text) => self.ask_as(Kind::Send, &Request::Send { to, text }, typed, core, now),
+            Ok(text) => self.ask_as(Kind::Send, &Request::Send { to, text }, typed, client, now),
             Err(refusal) => self.refuse(&typed, &refusal),
         }
     }
@@ -204,7 +211,7 @@ impl LineMode {
         scope: HistoryScope,
         limit: u32,
         before: OpNumber,
-        core: &mut Core,
+        client: &mut Client,
         now: Time,
     ) {
         let request = Request::History {
@@ -217,11 +224,11 @@ impl LineMode {
             limit,
             oldest: None,
         };
-        self.ask_as(kind, &request, "HISTORY".into(), core, now);
+        self.ask_as(kind, &request, "HISTORY".into(), client, now);
     }
 
-    fn ask(&mut self, request: &Request<'_>, typed: &str, core: &mut Core, now: Time) {
-        self.ask_as(Kind::Plain, request, typed.to_owned(), core, now);
+    fn ask(&mut self, request: &Request<'_>, typed: &str, client: &mut Client, now: Time) {
+        self.ask_as(Kind::Plain, request, typed.to_owned(), client, now);
     }
 
     fn ask_as(
@@ -229,10 +236,10 @@ impl LineMode {
         kind: Kind,
         request: &Request<'_>,
         typed: String,
-        core: &mut Core,
+        client: &mut Client,
         now: Time,
     ) {
-        match core.ask(request, now) {
+        match client.ask(request, now) {
             Ok(number) => {
                 let asked = Asked {
                     kind,
@@ -247,10 +254,10 @@ impl LineMode {
     }
 
     /// Calls read what was written out; one request at a time, and none on the way out.
-    pub(super) fn call_read(&mut self, core: &mut Core, now: Time) {
+    pub(super) fn call_read(&mut self, client: &mut Client, now: Time) {
         let is_asking = self.asked.values().any(|asked| asked.kind.is_read());
         let is_due = self.options.output_is_read && self.shown.written > self.shown.read;
-        let may = core.identity().is_some() && core.can_ask() && self.leaving.is_none();
+        let may = client.identity().is_some() && client.can_ask() && self.leaving.is_none();
         if !is_due || is_asking || !may {
             return;
         }
@@ -259,25 +266,20 @@ impl LineMode {
             conversation: None,
             up_to,
         };
-        self.ask_as(Kind::Read(up_to), &request, String::new(), core, now);
+        self.ask_as(Kind::Read(up_to), &request, String::new(), client, now);
     }
 
     /// Ends the session, if there is one, and then line mode.
-    pub(super) fn leave(
-        &mut self,
-        exit: Exit,
-        at_latest: Option<Time>,
-        core: &mut Core,
-        now: Time,
-    ) {
+    pub(super) fn leave(&mut self, exit: Exit, client: &mut Client, now: Time) {
         self.held = None;
         self.secret = None;
-        let has_session = core
+        let has_session = client
             .identity()
             .is_some_and(|identity| identity.session.is_some());
-        if has_session && core.can_ask() {
+        if has_session && client.can_ask() {
+            let at_latest = now + LEAVE_TIME_MAX;
             self.leaving = Some(Leaving { exit, at_latest });
-            self.ask_as(Kind::Leave, &Request::Logout, String::new(), core, now);
+            self.ask_as(Kind::Leave, &Request::Logout, String::new(), client, now);
         } else {
             self.finish(exit);
         }

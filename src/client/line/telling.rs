@@ -1,16 +1,20 @@
 //! How are answers, deliveries and mistakes told to a person?
 
+use std::time::Duration;
+
 use super::super::command::USAGE;
-use super::super::core::Core;
-use super::super::event::{Ending, Message, Part};
-use super::super::front::Exit;
+use super::super::event::{Message, Part};
+use super::super::failover::{Change, Client};
 use super::super::show::{Role, escape_line};
 use super::{Asked, Awaited, Kind, LineMode, Shown, UNREAD_TIME_MAX};
-use crate::types::{ErrorCode, Name, RequestNumber, Time};
+use crate::types::{Name, RequestNumber, Time};
 use crate::wire::message::{Answer, HistoryScope, NoteKind, Refusal};
 
+/// Only when there has been no server for so long is it said where none was found.
+const TOLD_AFTER: Duration = Duration::from_secs(1);
+
 impl LineMode {
-    pub(super) fn show_part(&mut self, number: RequestNumber, part: Part, core: &Core) {
+    pub(super) fn show_part(&mut self, number: RequestNumber, part: Part, client: &Client) {
         match part {
             Part::Line(line) => self.say(&escape_line(&line)),
             Part::Account { name, online } => {
@@ -27,19 +31,19 @@ impl LineMode {
                 {
                     oldest.get_or_insert(message.id);
                 }
-                self.show_message(&message, core);
+                self.show_message(&message, client);
             }
         }
     }
 
-    pub(super) fn delivered(&mut self, message: &Message, core: &mut Core, now: Time) {
-        self.show_message(message, core);
-        let is_for_me = me(core).is_some_and(|me| me.as_str() == message.to);
+    pub(super) fn delivered(&mut self, message: &Message, client: &mut Client, now: Time) {
+        self.show_message(message, client);
+        let is_for_me = me(client).is_some_and(|me| me.as_str() == message.to);
         if is_for_me {
             self.shown.given = self.shown.given.max(message.id);
             let left = self.awaited.map_or(0, |awaited| awaited.messages - 1);
             self.await_unread(left, now);
-            self.go_on(core, now);
+            self.go_on(client, now);
         }
     }
 
@@ -50,8 +54,8 @@ impl LineMode {
         });
     }
 
-    fn show_message(&mut self, message: &Message, core: &Core) {
-        let shown = self.conversation.message(message.view(), me(core));
+    fn show_message(&mut self, message: &Message, client: &Client) {
+        let shown = self.conversation.message(message.view(), me(client));
         self.erase_prompt();
         self.out.push_str(&shown);
     }
@@ -60,7 +64,7 @@ impl LineMode {
         &mut self,
         number: RequestNumber,
         answer: Result<Answer<'static>, Refusal>,
-        core: &mut Core,
+        client: &mut Client,
         now: Time,
     ) {
         let Some(asked) = self.asked.remove(&number) else {
@@ -77,8 +81,8 @@ impl LineMode {
             (_, Ok(answer)) => self.show_answer(&asked, &answer, now),
             (_, Err(refusal)) => self.refuse(&asked.typed, &refusal),
         }
-        self.call_read(core, now);
-        self.go_on(core, now);
+        self.call_read(client, now);
+        self.go_on(client, now);
     }
 
     fn show_answer(&mut self, asked: &Asked, answer: &Answer<'_>, now: Time) {
@@ -145,19 +149,42 @@ impl LineMode {
         }
     }
 
-    pub(super) fn ended(&mut self, ending: &Ending) {
-        self.greeted = false;
-        if let Some(leaving) = self.leaving.take() {
-            return self.finish(leaving.exit);
+    /// It is not as it was with the servers.
+    pub(super) fn changed(&mut self, change: Change, client: &mut Client, now: Time) {
+        match &change {
+            Change::Up {
+                address, software, ..
+            } if !self.greeted => {
+                self.told.clear();
+                return self.greeted(software, *address, client, now);
+            }
+            // Who hears nothing of a short absence has not lost anything by it.
+            Change::Up { .. } if !self.down_is_told => return,
+            Change::Up { .. } => self.down_is_told = false,
+            Change::Unreachable { .. }
+                if client.down_for(now).is_some_and(|it| it < TOLD_AFTER) =>
+            {
+                return;
+            }
+            Change::Down { .. } => self.down_is_told = true,
+            Change::Unreachable { .. } | Change::Waiting { .. } => self.down_is_told = true,
+            Change::LoggedOut { .. } => self.awaited = None,
         }
-        self.name_unanswered();
-        self.erase_prompt();
-        self.error
-            .push_str(&format!("client: {} {ending}\n", self.server));
-        self.exit = Some(match ending {
-            Ending::Mute(_) | Ending::Silent(_) => Exit::NobodyAnswered,
-            _ => Exit::Failed,
-        });
+        let mut sentence = change.to_string();
+        let waiting = self.asked.values().filter(|it| !it.kind.is_read()).count();
+        if matches!(change, Change::Down { .. }) && waiting > 0 {
+            sentence.push_str(&format!(" for what is open ({waiting})"));
+        }
+        if std::mem::replace(&mut self.told, sentence.clone()) == sentence {
+            return;
+        }
+        match self.options.has_person {
+            true => self.say_faintly(&format!("-- {}", escape_line(&sentence))),
+            false => {
+                let line = format!("client: {}\n", escape_line(&sentence));
+                self.error.push_str(&line);
+            }
+        }
     }
 
     /// Names what has no answer: nobody may take it for done.
@@ -192,10 +219,6 @@ impl LineMode {
     pub(super) fn refuse(&mut self, typed: &str, refusal: &Refusal) {
         let word = refusal.code.word();
         let sentence = escape_line(&refusal.sentence);
-        let sentence = match refusal.code {
-            ErrorCode::NotPrimary => format!("this server is not the primary: {sentence}"),
-            _ => sentence,
-        };
         self.refuse_sentence(typed, &format!("{sentence} ({word})"));
     }
 
@@ -231,6 +254,6 @@ impl LineMode {
 }
 
 /// As whom one is logged in.
-fn me(core: &Core) -> Option<Name> {
-    core.identity().map(|identity| identity.name)
+fn me(client: &Client) -> Option<Name> {
+    client.identity().map(|identity| identity.name)
 }

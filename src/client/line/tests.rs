@@ -10,7 +10,7 @@ use crate::wire::message::{Answer, Item, MessageView, NoteKind, Push, Refusal};
 
 /// A person (or a script) at line mode.
 struct Chat {
-    core: Core,
+    core: Connection,
     line: LineMode,
 }
 
@@ -35,7 +35,7 @@ impl Chat {
             SessionId(sessions)
         });
         let mut chat = Self {
-            core: Core::new("client test", Duration::from_secs(10)),
+            core: Connection::new("client test", Duration::from_secs(10)),
             line: LineMode::new(options, conversation, fresh_session),
         };
         chat.line

@@ -13,7 +13,7 @@ use crate::wire::message::{Item, Push};
 
 /// A command on a connection on which both hellos were said.
 struct Run {
-    core: Core,
+    core: Connection,
     front: OneShot,
 }
 
@@ -24,7 +24,7 @@ impl Run {
             password: "correct-horse".into(),
         });
         let mut run = Self {
-            core: Core::new("client test", Duration::from_secs(10)),
+            core: Connection::new("client test", Duration::from_secs(10)),
             front: OneShot::new(job, format, credentials),
         };
         run.front

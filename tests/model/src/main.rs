@@ -11,8 +11,7 @@ use lastword_model::rules::{Guard, Setting};
 use lastword_model::state::State;
 use lastword_model::walks::walk;
 
-const USAGE: &str =
-    "usage: scripts/model [search | live | walks | spare] [MILLIONS] [SEED]
+const USAGE: &str = "usage: scripts/model [search | live | walks | spare] [MILLIONS] [SEED]
 
   search  every state at bounds that end, or the first MILLIONS of them (20)
   live    from where somebody can always serve again, up to MILLIONS of states (20)

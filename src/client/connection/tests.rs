@@ -36,7 +36,7 @@ fn logged_in() -> Answer<'static> {
 }
 
 /// Everything that comes out, a line each.
-fn outputs(core: &mut Core) -> String {
+fn outputs(core: &mut Connection) -> String {
     let mut log = String::new();
     while let Some(output) = core.poll_output() {
         match output {
@@ -65,14 +65,14 @@ fn outputs(core: &mut Core) -> String {
     log
 }
 
-fn hear(core: &mut Core, server: Server, at: u64) -> String {
+fn hear(core: &mut Connection, server: Server, at: u64) -> String {
     core.handle_input(Input::Received(&server.0), seconds(at));
     outputs(core)
 }
 
 /// A connection on which both hellos were said.
-fn open_core() -> Core {
-    let mut core = Core::new("client test", SILENCE_MAX);
+fn open_core() -> Connection {
+    let mut core = Connection::new("client test", SILENCE_MAX);
     core.handle_input(Input::Connected, seconds(0));
     hear(&mut core, Server::default().hello(), 0);
     core
@@ -80,7 +80,7 @@ fn open_core() -> Core {
 
 #[test]
 fn a_connection_from_its_hello_to_its_end() {
-    let mut core = Core::new("client test", SILENCE_MAX);
+    let mut core = Connection::new("client test", SILENCE_MAX);
     assert_eq!(core.poll_timeout(), None);
     assert_eq!(core.ask(&login(), seconds(0)), Err(AskError::NotOpen));
 
@@ -151,7 +151,7 @@ fn a_connection_from_its_hello_to_its_end() {
 
 #[test]
 fn what_was_open_at_the_end_is_handed_back() {
-    type End = fn(&mut Core);
+    type End = fn(&mut Connection);
     let endings: [(&str, End); 3] = [
         ("closed the connection", |core| {
             core.handle_input(Input::Closed, seconds(1));
@@ -204,7 +204,7 @@ fn numbers_never_span_more_than_a_server_takes() {
 
 #[test]
 fn bytes_may_come_one_by_one() {
-    let mut core = Core::new("client test", SILENCE_MAX);
+    let mut core = Connection::new("client test", SILENCE_MAX);
     core.handle_input(Input::Connected, seconds(0));
     outputs(&mut core);
     let server = Server::default()
@@ -240,7 +240,7 @@ fn strangers_are_recognized() {
         &Server::default().answer(1, Answer::Pong).0,
     ];
     for bytes in strangers {
-        let mut core = Core::new("client test", SILENCE_MAX);
+        let mut core = Connection::new("client test", SILENCE_MAX);
         core.handle_input(Input::Connected, seconds(0));
         outputs(&mut core);
         let said = hear(&mut core, Server(bytes.to_vec()), 1);
@@ -253,7 +253,7 @@ fn strangers_are_recognized() {
 
 #[test]
 fn who_says_nothing_is_given_up_in_time() {
-    let mut core = Core::new("client test", SILENCE_MAX);
+    let mut core = Connection::new("client test", SILENCE_MAX);
     core.handle_input(Input::Connected, seconds(1));
     outputs(&mut core);
     // Chatter that is no hello does not buy time.
@@ -266,7 +266,7 @@ fn who_says_nothing_is_given_up_in_time() {
     let said = outputs(&mut core);
     assert!(said.contains("said nothing for 10 s"), "{said}");
 
-    let mut core = Core::new("client test", SILENCE_MAX);
+    let mut core = Connection::new("client test", SILENCE_MAX);
     core.handle_input(Input::Connected, seconds(1));
     outputs(&mut core);
     core.handle_input(Input::Closed, seconds(2));
@@ -304,7 +304,7 @@ fn a_refused_connection_says_why() {
         Server::default().hello().refuse(0, ErrorCode::Busy),
         Server::default().refuse(0, ErrorCode::Busy),
     ] {
-        let mut core = Core::new("client test", SILENCE_MAX);
+        let mut core = Connection::new("client test", SILENCE_MAX);
         core.handle_input(Input::Connected, seconds(0));
         outputs(&mut core);
         let said = hear(&mut core, server, 0);
@@ -387,7 +387,7 @@ proptest::proptest! {
     #[test]
     fn no_bytes_make_it_panic(pieces: Vec<Vec<u8>>, after_hello: bool) {
         let mut core = if after_hello { open_core() } else {
-            let mut core = Core::new("client test", SILENCE_MAX);
+            let mut core = Connection::new("client test", SILENCE_MAX);
             core.handle_input(Input::Connected, seconds(0));
             core
         };

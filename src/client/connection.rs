@@ -2,9 +2,9 @@
 //!
 //! A state machine without sockets and clocks, with the same face as the replica's:
 //!
-//! 1. the driver feeds it with [`Core::handle_input`] (and [`Core::handle_timeout`] when
-//!    [`Core::poll_timeout`] says so), and whoever uses the connection with [`Core::ask`];
-//! 2. after each of these the driver drains [`Core::poll_output`] until it gives nothing more.
+//! 1. the driver feeds it with [`Connection::handle_input`] (and [`Connection::handle_timeout`] when
+//!    [`Connection::poll_timeout`] says so), and whoever uses the connection with [`Connection::ask`];
+//! 2. after each of these the driver drains [`Connection::poll_output`] until it gives nothing more.
 //!
 //! ```text
 //!            Connected          the server's hello
@@ -18,65 +18,37 @@
 //! Nothing but a hello is said before the other side has shown that it is a Lastword server: a
 //! password must not go to a stranger. When the connection ends, the requests that have no answer
 //! are handed back by their numbers: whether they were done is not known, and nobody may be told
-//! that they were. A session, its secret and the last message seen outlive the connection for whoever
-//! resumes it elsewhere.
+//! that they were. What outlives a connection, a session above all, belongs to the
+//! [`Client`](super::failover::Client).
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use super::event::{Ending, Input, Output, Part};
-use crate::limits::SESSION_OPEN_REQUESTS_MAX;
-use crate::types::{ErrorCode, Name, OpNumber, RequestNumber, Secret, SessionId, Time};
+use crate::types::{ErrorCode, RequestNumber, Time};
 use crate::wire::hello::{Hello, Role, encode_hello};
-use crate::wire::message::{Answer, Item, NoteKind, Push, Refusal, Request};
+use crate::wire::message::{Answer, Item, Push, Refusal, Request};
 use crate::wire::reply::decode_from_server;
 use crate::wire::request::encode_request;
 use crate::wire::{Decoded, FromServer};
 
-/// Why something could not be asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum AskError {
-    /// There is no server that could be asked.
-    #[error("there is no connection to a server")]
-    NotOpen,
-    /// As many requests are open as may be: one of them has to be answered first.
-    #[error("too many requests are open")]
-    TooManyOpen,
-}
-
-/// As whom the connection is logged in, and what it takes to be so again elsewhere.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Identity {
-    /// The account.
-    pub name: Name,
-    /// The session; `None` if the login asked for none.
-    pub session: Option<SessionId>,
-    /// What the session can be resumed with.
-    pub secret: Option<Secret>,
-}
-
 /// One connection to one server.
 #[derive(Debug)]
-pub struct Core {
+pub struct Connection {
     state: State,
     /// How the client calls itself in its hello.
     software: String,
     /// How long a server that owes something may be silent.
     silence_max: Duration,
+    /// How long, if what it owes takes the computing of a password's hash, for which many may wait.
+    hashing_max: Duration,
     /// Bytes that came and are not a whole frame yet: less than the largest frame.
     received: Vec<u8>,
-    /// The number of the next request: above every number that was ever used here.
-    next_number: RequestNumber,
     /// Requests without an answer. Empty unless the state is open.
     open: BTreeMap<RequestNumber, Open>,
     /// Since when the server owes something: the last time that it was heard, or the time at which
     /// it came to owe something again. Means something while it does.
     waiting_since: Time,
-    /// Who is logged in.
-    identity: Option<Identity>,
-    /// The highest id of a message that was delivered. What was sent from here does not count: a message
-    /// with a lower id may still be on its way.
-    last_seen: OpNumber,
     /// In the order in which they happened.
     outputs: VecDeque<Output>,
 }
@@ -98,24 +70,23 @@ enum State {
 struct Open {
     /// Whether an answer is one to this request.
     fits: fn(&Answer<'_>) -> bool,
-    /// What a login or a resume logs in with.
-    login: Option<(Option<SessionId>, Option<Secret>)>,
+    /// A password's hash has to be computed for it.
+    hashes: bool,
 }
 
-impl Core {
+impl Connection {
     /// A connection that is to be made, by a client that calls itself `software`. A server that owes
-    /// an answer and says nothing for `silence_max` is given up.
-    pub fn new(software: &str, silence_max: Duration) -> Self {
+    /// an answer and says nothing for `silence_max` is given up; for `hashing_max`, where a
+    /// password's hash has to be computed.
+    pub fn new(software: &str, silence_max: Duration, hashing_max: Duration) -> Self {
         Self {
             state: State::Idle,
             software: software.to_owned(),
             silence_max,
+            hashing_max: hashing_max.max(silence_max),
             received: Vec::new(),
-            next_number: RequestNumber(1),
             open: BTreeMap::new(),
             waiting_since: Time::default(),
-            identity: None,
-            last_seen: OpNumber::ZERO,
             outputs: VecDeque::new(),
         }
     }
@@ -138,16 +109,24 @@ impl Core {
         if self.poll_timeout().is_some_and(|at| at <= now) {
             self.end(match self.state {
                 State::Greeting => Ending::Mute(self.silence_max),
-                _ => Ending::Silent(self.silence_max),
+                _ => Ending::Silent(self.patience()),
             });
         }
         self.check_invariants();
     }
 
-    /// When [`Core::handle_timeout`] wants to be called.
+    /// When [`Connection::handle_timeout`] wants to be called.
     pub fn poll_timeout(&self) -> Option<Time> {
         let owes = self.state == State::Greeting || !self.open.is_empty();
-        owes.then(|| self.waiting_since + self.silence_max)
+        owes.then(|| self.waiting_since + self.patience())
+    }
+
+    /// How long what the server owes may take.
+    fn patience(&self) -> Duration {
+        match self.open.values().any(|open| open.hashes) {
+            true => self.hashing_max,
+            false => self.silence_max,
+        }
     }
 
     /// The next thing that the connection wants done or has to say.
@@ -155,64 +134,50 @@ impl Core {
         self.outputs.pop_front()
     }
 
-    /// Asks for something. What a server has to remember to answer a retry alike, the session, is
-    /// the asker's to name.
+    /// Asks for something, under a number above all that are open here. `lowest_open` is the lowest
+    /// number whose answer is still wanted.
     ///
-    /// # Errors
-    /// Nothing was asked: see [`AskError`].
-    pub fn ask(&mut self, request: &Request<'_>, now: Time) -> Result<RequestNumber, AskError> {
-        if self.state != State::Open {
-            return Err(AskError::NotOpen);
-        }
-        if !self.can_ask() {
-            return Err(AskError::TooManyOpen);
-        }
+    /// # Panics
+    /// Before the hellos or after the end; and with a number that is open: our own mistakes.
+    pub fn ask(
+        &mut self,
+        number: RequestNumber,
+        lowest_open: RequestNumber,
+        request: &Request<'_>,
+        now: Time,
+    ) {
+        assert_eq!(self.state, State::Open, "only an open connection is asked");
         if self.open.is_empty() {
             self.waiting_since = now;
         }
-        let number = self.next_number;
-        self.next_number = RequestNumber(number.0 + 1);
-        self.open.insert(
-            number,
-            Open {
-                fits: answers_to(request),
-                login: login_of(request),
-            },
-        );
-        let lowest_open = self.lowest_open();
+        let open = Open {
+            fits: answers_to(request),
+            hashes: hashes(request),
+        };
+        let before = self.open.insert(number, open);
+        assert!(before.is_none(), "a number names one open request");
         self.send(|out| encode_request(out, number, lowest_open, request));
         self.check_invariants();
-        Ok(number)
     }
 
-    /// Whether one more request may be asked now.
-    pub fn can_ask(&self) -> bool {
-        // A server counts from the lowest open number on, answered or not.
-        let span = self.next_number.0 - self.lowest_open().0;
-        self.state == State::Open && span < SESSION_OPEN_REQUESTS_MAX
+    /// Whether both hellos were said, and it has not ended.
+    pub fn is_open(&self) -> bool {
+        self.state == State::Open
     }
 
-    /// Makes it ready for another connection, after one that ended with nobody logged in and
-    /// nothing asked: there is nothing to go on with.
-    ///
-    /// # Panics
-    /// If the connection has not ended, or something depended on it: our own mistakes.
-    pub fn renew(&mut self) {
-        assert_eq!(self.state, State::Ended, "only what has ended is renewed");
-        assert!(self.identity.is_none() && self.open.is_empty());
-        self.state = State::Idle;
-        self.received.clear();
+    /// Whether it is over.
+    pub fn has_ended(&self) -> bool {
+        self.state == State::Ended
     }
 
-    /// As whom one is logged in.
-    pub fn identity(&self) -> Option<&Identity> {
-        self.identity.as_ref()
+    /// Whether the server owes no answer.
+    pub fn is_settled(&self) -> bool {
+        self.open.is_empty()
     }
 
-    /// The highest id of a message that was delivered: what came after it is what a resumed
-    /// session asks for.
-    pub fn last_seen(&self) -> OpNumber {
-        self.last_seen
+    /// When the server was heard last, or came to owe something.
+    pub fn heard_at(&self) -> Time {
+        self.waiting_since
     }
 
     fn greet(&mut self, now: Time) {
@@ -284,26 +249,6 @@ impl Core {
             return self.nonsense("an answer to another question");
         }
         self.open.remove(&number);
-        match &answer {
-            Ok(Answer::LoggedIn { name, secret, .. }) => {
-                let (session, known_secret) = open.login.unwrap_or_default();
-                self.identity = Some(Identity {
-                    name: *name,
-                    session,
-                    secret: secret.or(known_secret),
-                });
-            }
-            Ok(Answer::LoggedOut | Answer::Deleted { .. }) => self.identity = None,
-            Err(refusal)
-                if matches!(
-                    refusal.code,
-                    ErrorCode::NotLoggedIn | ErrorCode::SessionGone
-                ) =>
-            {
-                self.identity = None;
-            }
-            _ => {}
-        }
         self.outputs.push_back(Output::Answered { number, answer });
     }
 
@@ -322,13 +267,9 @@ impl Core {
     fn take_push(&mut self, push: Push<'_>) {
         match push {
             Push::Message(message) => {
-                self.last_seen = self.last_seen.max(message.id);
                 self.outputs.push_back(Output::Delivered(message.into()));
             }
             Push::Note { about, sentence } => {
-                if matches!(about, NoteKind::SessionEnded | NoteKind::AccountDeleted) {
-                    self.identity = None;
-                }
                 self.outputs.push_back(Output::Noted {
                     about,
                     sentence: sentence.to_owned(),
@@ -362,12 +303,6 @@ impl Core {
         self.outputs.push_back(Output::Ended { ending, open });
     }
 
-    fn lowest_open(&self) -> RequestNumber {
-        self.open
-            .first_key_value()
-            .map_or(self.next_number, |(number, _)| *number)
-    }
-
     /// Adds to what is to be sent; one piece for all that is asked in one go.
     fn send(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
         match self.outputs.back_mut() {
@@ -382,11 +317,6 @@ impl Core {
 
     fn check_invariants(&self) {
         debug_assert!(self.open.is_empty() || self.state == State::Open);
-        debug_assert!(self.open.keys().all(|number| *number < self.next_number));
-        debug_assert!(
-            self.next_number.0 - self.lowest_open().0 <= SESSION_OPEN_REQUESTS_MAX,
-            "no server would take the newest request"
-        );
         debug_assert!(self.state != State::Ended || self.received.is_empty());
     }
 }
@@ -414,15 +344,12 @@ fn answers_to(request: &Request<'_>) -> fn(&Answer<'_>) -> bool {
     }
 }
 
-/// The session and the secret that a login will have been made with.
-fn login_of(request: &Request<'_>) -> Option<(Option<SessionId>, Option<Secret>)> {
-    match request {
-        Request::Login { session, .. } => Some((*session, None)),
-        Request::Resume {
-            session, secret, ..
-        } => Some((Some(*session), Some(*secret))),
-        _ => None,
-    }
+/// Whether a password's hash is computed for it.
+fn hashes(request: &Request<'_>) -> bool {
+    matches!(
+        request,
+        Request::Create { .. } | Request::Login { .. } | Request::Delete { .. }
+    )
 }
 
 #[cfg(test)]
