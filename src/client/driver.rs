@@ -8,10 +8,12 @@
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, ErrorKind, Read, Write};
 use std::net::SocketAddr;
+use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::time::Duration;
 
 use mio::net::TcpStream;
+use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
 use rustix::time::{ClockId, clock_gettime};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -25,8 +27,9 @@ use crate::types::Time;
 
 const SIGNALS: Token = Token(0);
 const KEYBOARD: Token = Token(1);
+const OUTPUT: Token = Token(2);
 /// A connection's token is its number and this.
-const LINKS: usize = 2;
+const LINKS: usize = 3;
 
 /// Lines taken from standard input before the server has its turn.
 const LINES_PER_TURN_MAX: usize = 256;
@@ -35,8 +38,7 @@ const LINES_PER_TURN_MAX: usize = 256;
 /// `reads_input`.
 ///
 /// # Errors
-/// The system does not give what a loop needs, or standard output fails other than by being
-/// closed.
+/// The system does not give what a loop needs.
 pub fn run(
     front: &mut impl Front,
     start: impl FnOnce(Time) -> Client,
@@ -45,6 +47,9 @@ pub fn run(
     let mut driver = Driver::new(start(now()))?;
     if reads_input {
         driver.start_keyboard(io::BufReader::new(io::stdin()))?;
+    }
+    if front.is_for_its_reader() {
+        driver.watch_output();
     }
     loop {
         if let Some(exit) = driver.turn(front)? {
@@ -69,6 +74,10 @@ struct Driver {
     chunk: Box<[u8]>,
     /// There may be more lines than one turn takes.
     may_type: bool,
+    /// Standard output takes nothing more.
+    output_is_lost: bool,
+    /// How that ends it, unless the front ends by itself.
+    over_by: Option<Exit>,
 }
 
 /// A connection's socket.
@@ -98,6 +107,8 @@ impl Driver {
             sockets: BTreeMap::new(),
             chunk: vec![0; READ_BUDGET_BYTES].into_boxed_slice(),
             may_type: false,
+            output_is_lost: false,
+            over_by: None,
         })
     }
 
@@ -112,9 +123,19 @@ impl Driver {
         Ok(())
     }
 
+    /// Notices when the last reader of a pipe goes away, as `tail -f` does.
+    fn watch_output(&mut self) {
+        // Files cannot be watched, and have no readers that could leave.
+        let output = io::stdout().as_raw_fd();
+        let _ = self
+            .poll
+            .registry()
+            .register(&mut SourceFd(&output), OUTPUT, Interest::READABLE);
+    }
+
     /// One turn of the loop.
     fn turn(&mut self, front: &mut impl Front) -> io::Result<Option<Exit>> {
-        let exit = self.work(front)?;
+        let exit = self.work(front);
         if exit.is_none() {
             self.wait(front)?;
         }
@@ -122,24 +143,24 @@ impl Driver {
     }
 
     /// Hands on what came, and writes what is to be written.
-    fn work(&mut self, front: &mut impl Front) -> io::Result<Option<Exit>> {
+    fn work(&mut self, front: &mut impl Front) -> Option<Exit> {
         for link in self.sockets.keys().copied().collect::<Vec<_>>() {
             self.read(link);
         }
         self.drain_client(front);
         self.type_lines(front);
         self.drain_client(front);
-        if let Some(exit) = self.write_text(front)? {
-            return Ok(Some(exit));
+        if let Some(exit) = self.write_text(front) {
+            return Some(exit);
         }
         self.drain_client(front);
         self.flush();
         if let Some(exit) = front.exit() {
             // What the end itself had to say.
-            return Ok(Some(self.write_text(front)?.unwrap_or(exit)));
+            return Some(self.write_text(front).unwrap_or(exit));
         }
         self.hide_or_show(front);
-        Ok(None)
+        None
     }
 
     fn wait(&mut self, front: &mut impl Front) -> io::Result<()> {
@@ -154,15 +175,20 @@ impl Driver {
             _ => {}
         }
         let mut ready = Vec::new();
+        let mut is_read = true;
         for event in &self.events {
             match event.token() {
                 SIGNALS => {}
                 KEYBOARD => self.may_type = true,
+                OUTPUT => is_read &= !event.is_error(),
                 Token(token) => ready.push(LinkId((token - LINKS) as u64)),
             }
         }
         for link in ready {
             self.look_at(link);
+        }
+        if !is_read {
+            self.lose_output(Exit::OutputClosed, front);
         }
         for signal in self.signals.pending() {
             front.handle_signal(signal, &mut self.client, now());
@@ -313,28 +339,38 @@ impl Driver {
         }
     }
 
-    /// Writes out what the front has to say. `Some` if nobody reads it any more.
-    fn write_text(&mut self, front: &mut impl Front) -> io::Result<Option<Exit>> {
+    /// Writes out what the front has to say. `Some` if that cannot be done any more, and is its end.
+    fn write_text(&mut self, front: &mut impl Front) -> Option<Exit> {
         let Written { output, error } = front.take_text(&self.client, now());
-        let mut stdout = io::stdout().lock();
-        let written = stdout
-            .write_all(output.as_bytes())
-            .and_then(|()| stdout.flush());
-        drop(stdout);
+        let mut complaint = String::new();
+        if !self.output_is_lost {
+            let mut stdout = io::stdout().lock();
+            let written = stdout
+                .write_all(output.as_bytes())
+                .and_then(|()| stdout.flush());
+            drop(stdout);
+            match written {
+                Ok(()) => front.handle_written(&mut self.client, now()),
+                Err(error) if error.kind() == ErrorKind::BrokenPipe => {
+                    self.lose_output(Exit::OutputClosed, front);
+                }
+                Err(error) => {
+                    complaint = format!("client: standard output cannot be written: {error}\n");
+                    self.lose_output(Exit::Failed, front);
+                }
+            }
+        }
         // Where nobody can be told, nobody is told.
-        let _ = io::stderr().write_all(error.as_bytes());
-        match written {
-            Ok(()) => {
-                front.handle_written(&mut self.client, now());
-                Ok(None)
-            }
-            Err(error) if error.kind() == ErrorKind::BrokenPipe => {
-                Ok(Some(front.exit().unwrap_or(Exit::OutputClosed)))
-            }
-            Err(error) => Err(io::Error::new(
-                error.kind(),
-                format!("standard output cannot be written: {error}"),
-            )),
+        let _ = io::stderr().write_all((complaint + &error).as_bytes());
+        self.over_by
+    }
+
+    /// Tells the front once that standard output takes nothing more.
+    fn lose_output(&mut self, why: Exit, front: &mut impl Front) {
+        if !self.output_is_lost {
+            self.output_is_lost = true;
+            let ends_by_itself = front.handle_output_lost(why, &mut self.client, now());
+            self.over_by = (!ends_by_itself).then(|| front.exit().unwrap_or(why));
         }
     }
 

@@ -18,6 +18,13 @@ pub trait Front {
     fn handle_signal(&mut self, signal: i32, client: &mut Client, now: Time);
     /// Everything that was taken before is written and flushed.
     fn handle_written(&mut self, client: &mut Client, now: Time);
+    /// Standard output takes nothing more: nobody reads it ([`Exit::OutputClosed`]), or what is
+    /// written there cannot be kept ([`Exit::Failed`]). What was taken and not called written is lost.
+    /// Answers whether it comes to its end by itself, after what there is still to do; otherwise it is
+    /// over at once.
+    fn handle_output_lost(&mut self, _why: Exit, _client: &mut Client, _now: Time) -> bool {
+        false
+    }
     /// Notices what has taken too long.
     fn handle_timeout(&mut self, client: &mut Client, now: Time);
     /// When [`Front::handle_timeout`] wants to be called.
@@ -26,6 +33,11 @@ pub trait Front {
     fn take_text(&mut self, client: &Client, now: Time) -> Written;
     /// What may be typed now.
     fn wants(&self, client: &Client) -> Wants;
+    /// Whether there is no point in going on when nobody reads what it writes. Then that is noticed
+    /// before there is something to write.
+    fn is_for_its_reader(&self) -> bool {
+        false
+    }
     /// How it ends, once it does.
     fn exit(&self) -> Option<Exit>;
 }
