@@ -10,7 +10,9 @@ use std::thread::{JoinHandle, spawn};
 use std::time::{Duration, Instant};
 
 use lastword::limits::SESSION_OPEN_REQUESTS_MAX;
-use lastword::types::{ConversationId, ErrorCode, Name, OpNumber, RequestNumber, Timestamp};
+use lastword::types::{
+    ConversationId, ErrorCode, Name, OpNumber, RequestNumber, Secret, Timestamp,
+};
 use lastword::wire::hello::{Hello, Role, decode_first, encode_hello};
 use lastword::wire::message::{Answer, Item, MessageView, Request};
 use lastword::wire::reply::{encode_answer, encode_item};
@@ -58,15 +60,18 @@ fn serve<T: Send + 'static>(
     (address, spawn(move || serve(listener.accept().unwrap().0)))
 }
 
-/// The server's side of a connection.
+/// The server's side of a connection. What the client asks of its own, how the cluster is, has
+/// number 1, and is answered before anything else; the other numbers are counted without it.
 struct Line {
     stream: TcpStream,
     received: Vec<u8>,
 }
 
+const OWN: u64 = 1;
+
 impl Line {
     /// After both hellos.
-    fn greet(stream: TcpStream) -> Self {
+    fn hello(stream: TcpStream) -> Self {
         // A test that waits for what does not come fails, and does not hang.
         stream
             .set_read_timeout(Some(Duration::from_secs(60)))
@@ -95,6 +100,14 @@ impl Line {
         line
     }
 
+    /// After both hellos and the client's own question.
+    fn greet(stream: TcpStream) -> Self {
+        let mut line = Self::hello(stream);
+        assert_eq!(line.request().as_deref(), Some("0 Status"));
+        line.answer(0, Answer::Reported);
+        line
+    }
+
     /// After a login, too.
     fn log_in(stream: TcpStream) -> Self {
         let mut line = Self::greet(stream);
@@ -105,7 +118,7 @@ impl Line {
             Answer::LoggedIn {
                 name,
                 unread: 0,
-                secret: None,
+                secret: Some(Secret([7; 32])),
             },
         );
         line
@@ -132,7 +145,7 @@ impl Line {
                         Request::Login { .. } => "Login".into(),
                         other => format!("{other:?}"),
                     };
-                    let request = format!("{} {what}", asked.number);
+                    let request = format!("{} {what}", asked.number.0 - OWN);
                     self.received.drain(..consumed);
                     return Some(request);
                 }
@@ -148,7 +161,7 @@ impl Line {
 
     fn answer(&mut self, number: u64, answer: Answer<'_>) {
         let mut out = Vec::new();
-        encode_answer(&mut out, RequestNumber(number), &answer);
+        encode_answer(&mut out, RequestNumber(number + OWN), &answer);
         self.stream.write_all(&out).unwrap();
     }
 }
@@ -159,6 +172,8 @@ fn an_acknowledged_message_gives_0() {
         let mut line = Line::log_in(stream);
         assert_eq!(line.request().as_deref(), Some("2 Send bob hi"));
         line.answer(2, Answer::Sent { id: OpNumber(42) });
+        assert_eq!(line.request().as_deref(), Some("3 Logout"));
+        line.answer(3, Answer::LoggedOut);
         assert_eq!(line.request(), None);
     });
     let output = send_to(&server, &[]);
@@ -183,13 +198,13 @@ fn a_refused_message_gives_1_and_its_reason() {
 }
 
 #[test]
-fn a_connection_lost_before_the_answer_gives_1_and_what_is_not_known() {
+fn a_server_lost_before_the_answer_gives_3_and_what_is_not_known_when_there_is_no_other() {
     let (server, served) = serve(|stream| {
         let mut line = Line::log_in(stream);
         line.request();
     });
-    let output = send_to(&server, &[]);
-    assert_eq!(code(&output), 1);
+    let output = send_to(&server, &["--timeout", "0.5"]);
+    assert_eq!(code(&output), 3);
     let sentence = error(&output);
     assert!(
         sentence.contains("may or may not have been sent"),
@@ -228,7 +243,7 @@ fn nobody_at_all_gives_3_and_what_to_do() {
     let free = TcpListener::bind("127.0.0.1:0").unwrap();
     let server = free.local_addr().unwrap().to_string();
     drop(free);
-    let output = send_to(&server, &[]);
+    let output = send_to(&server, &["--timeout", "0.5"]);
     assert_eq!(code(&output), 3);
     let sentence = error(&output);
     assert!(sentence.contains(&server), "{sentence}");
@@ -253,16 +268,25 @@ fn the_next_server_is_tried_when_one_is_not_there() {
 
 #[test]
 fn a_stranger_gets_no_password_and_is_told() {
-    let (server, served) = serve(|mut stream| {
-        stream
-            .write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-            .unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let server = listener.local_addr().unwrap().to_string();
+    // It is tried again and again, until the time is up.
+    let served = spawn(move || {
         let mut received = Vec::new();
-        let _ = stream.read_to_end(&mut received);
+        while !received.ends_with(b"the end") {
+            let (mut stream, _) = listener.accept().unwrap();
+            stream
+                .write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+                .unwrap();
+            let _ = stream.read_to_end(&mut received);
+        }
         received
     });
-    let output = send_to(&server, &[]);
-    assert_eq!(code(&output), 1);
+    let output = send_to(&server, &["--timeout", "0.5"]);
+    let mut last = TcpStream::connect(&server).unwrap();
+    last.write_all(b"the end").unwrap();
+    drop(last);
+    assert_eq!(code(&output), 3);
     let sentence = error(&output);
     assert!(sentence.contains("Lastword server"), "{sentence}");
     let received = served.join().unwrap();
@@ -313,7 +337,7 @@ fn a_reader_who_leaves_ends_it_quietly() {
             text: "hello",
         };
         let mut out = Vec::new();
-        encode_item(&mut out, RequestNumber(2), &Item::Message(message));
+        encode_item(&mut out, RequestNumber(2 + OWN), &Item::Message(message));
         // Until the client goes away, which is what this test is about.
         let until = Instant::now() + Duration::from_secs(60);
         while line.stream.write_all(&out).is_ok() {
@@ -346,7 +370,8 @@ fn a_script_sends_ahead_as_far_as_a_server_takes_it() {
     const MESSAGES: u64 = 600;
     let (server, served) = serve(|stream| {
         let mut line = Line::log_in(stream);
-        let ahead = SESSION_OPEN_REQUESTS_MAX;
+        // Some numbers are the client's own.
+        let ahead = SESSION_OPEN_REQUESTS_MAX - 8;
         for message in 0..ahead {
             let expected = format!("{} Send bob {message}", message + 2);
             assert_eq!(line.request(), Some(expected));
@@ -388,7 +413,55 @@ fn a_script_sends_ahead_as_far_as_a_server_takes_it() {
 }
 
 #[test]
-fn a_script_whose_server_dies_is_told_what_is_not_known_to_be_sent() {
+fn a_script_whose_server_dies_goes_on_with_the_next_and_nothing_is_done_twice() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let server = listener.local_addr().unwrap().to_string();
+    let served = spawn(move || {
+        let mut line = Line::log_in(listener.accept().unwrap().0);
+        assert_eq!(line.request().as_deref(), Some("2 Send bob one"));
+        assert_eq!(line.request().as_deref(), Some("3 Send bob two"));
+        line.answer(2, Answer::Sent { id: OpNumber(42) });
+        drop(line);
+        let mut line = Line::hello(listener.accept().unwrap().0);
+        // Logged in by the session's secret, and the same request again by its number.
+        let resumed = line.request().unwrap();
+        assert!(resumed.contains("Resume"), "{resumed}");
+        let number: u64 = resumed.split(' ').next().unwrap().parse().unwrap();
+        let (name, unread, secret) = (Name::parse("alice").unwrap(), 0, None);
+        let answer = Answer::LoggedIn {
+            name,
+            unread,
+            secret,
+        };
+        line.answer(number, answer);
+        let mut asked = Vec::new();
+        for _ in 0..2 {
+            asked.push(line.request().unwrap());
+        }
+        asked.retain(|request| !request.ends_with("Status"));
+        assert_eq!(asked, ["3 Send bob two"]);
+        line.answer(number + 1, Answer::Reported);
+        line.answer(3, Answer::Sent { id: OpNumber(43) });
+        let logout = line.request().unwrap();
+        assert!(logout.ends_with("Logout"), "{logout}");
+        drop(line);
+        drop(listener);
+    });
+    let mut child = line_mode(&server);
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(b"SEND bob one\nSEND bob two\n").unwrap();
+    drop(input);
+    let output = child.wait_with_output().unwrap();
+    served.join().unwrap();
+    assert_eq!(code(&output), 0, "{}", error(&output));
+    let shown = String::from_utf8_lossy(&output.stdout);
+    let told = "you are alice; no unread messages\nsent, id 42\nsent, id 43\n";
+    assert_eq!(shown, told);
+    assert!(error(&output).contains("closed the connection"));
+}
+
+#[test]
+fn who_ends_a_script_without_a_server_is_told_what_is_not_known_to_be_sent() {
     let (server, served) = serve(|stream| {
         let mut line = Line::log_in(stream);
         line.request();
@@ -398,11 +471,20 @@ fn a_script_whose_server_dies_is_told_what_is_not_known_to_be_sent() {
     let mut child = line_mode(&server);
     let mut input = child.stdin.take().unwrap();
     input.write_all(b"SEND bob one\nSEND bob two\n").unwrap();
-    // The input stays open: the end of the connection is what ends it.
+    let mut told = BufReader::new(child.stderr.take().unwrap());
+    let mut sentence = String::new();
+    told.read_line(&mut sentence).unwrap();
+    assert!(
+        sentence.contains("another server is looked for"),
+        "{sentence}"
+    );
+    // It would go on for as long as somebody wants it to.
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
     let output = child.wait_with_output().unwrap();
     drop(input);
     served.join().unwrap();
-    assert_eq!(code(&output), 1);
+    assert_eq!(code(&output), 130);
     let shown = String::from_utf8_lossy(&output.stdout);
     assert!(shown.contains("sent, id 42\n"), "{shown}");
     assert!(shown.contains("SEND bob two: not acknowledged"), "{shown}");

@@ -20,7 +20,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
 
 use super::failover::{Client, Input, LinkId, Output};
-use super::front::{Exit, Front, Typed, Wants, Written};
+use super::front::{Exit, Front, Wants, Written};
 use super::keyboard::{Hidden, Keyboard};
 use crate::limits::READ_BUDGET_BYTES;
 use crate::types::Time;
@@ -405,14 +405,8 @@ fn now() -> Time {
 
 #[cfg(test)]
 mod tests {
-    use super::super::line::{LineMode, LineOptions};
-    use super::super::scripted::{Server, sent};
-    use super::super::show::{Colours, Conversation};
+    use super::super::scripted::settings;
     use super::*;
-    use crate::types::{SessionId, Timestamp};
-    use crate::wire::message::{Answer, NoteKind, Push};
-    use jiff::tz::TimeZone;
-    use std::net::TcpListener;
     use std::sync::mpsc::{Sender, channel};
 
     /// An input without anything in it, which tells when the thread that read it lets go of it.
@@ -432,8 +426,7 @@ mod tests {
 
     #[test]
     fn the_end_of_the_input_is_heard_after_the_thread_that_told_it_is_gone() {
-        let core = Connection::new("a test", Duration::from_secs(1));
-        let mut driver = Driver::new(core, &[], Duration::from_secs(1)).unwrap();
+        let mut driver = Driver::new(Client::new(settings(), now())).unwrap();
         let (gone, is_gone) = channel();
         driver
             .start_keyboard(io::BufReader::new(Nothing(gone)))
@@ -444,95 +437,5 @@ mod tests {
             .poll(&mut driver.events, Some(Duration::ZERO))
             .unwrap();
         assert!(driver.events.iter().any(|event| event.token() == KEYBOARD));
-    }
-
-    /// What somebody types, as it is sent through a channel.
-    struct Typing(std::sync::mpsc::Receiver<&'static [u8]>);
-
-    impl Read for Typing {
-        fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-            let typed = self.0.recv().unwrap_or_default();
-            bytes[..typed.len()].copy_from_slice(typed);
-            Ok(typed.len())
-        }
-    }
-
-    fn at_a_terminal() -> LineMode {
-        let options = LineOptions {
-            has_person: true,
-            has_prompt: false,
-            output_is_read: false,
-            colours: Colours::Off,
-            login: None,
-        };
-        let conversation = Conversation::new(TimeZone::UTC, Colours::Off, Timestamp(1));
-        LineMode::new(options, conversation, Box::new(|| SessionId(1)))
-    }
-
-    /// Takes one connection, says hello and what there is to say, and hears what the client asks,
-    /// if it is to, before it closes.
-    fn serve_once(listener: &TcpListener, says: Server, is_asked: bool) -> String {
-        let (mut stream, _) = listener.accept().unwrap();
-        stream.write_all(&Server::default().hello().0).unwrap();
-        let mut heard = Vec::new();
-        let mut chunk = [0; 1024];
-        loop {
-            let length = stream.read(&mut chunk).unwrap();
-            assert_ne!(length, 0, "the client left without asking");
-            heard.extend_from_slice(&chunk[..length]);
-            if !is_asked || sent(&heard).contains("Ping") {
-                break;
-            }
-        }
-        stream.write_all(&says.0).unwrap();
-        sent(&heard)
-    }
-
-    fn until_resting(driver: &mut Driver, front: &mut LineMode) {
-        loop {
-            assert_eq!(driver.work(front).unwrap(), None);
-            if driver.resting == Resting::UntilTyped {
-                return;
-            }
-            driver.wait(front).unwrap();
-        }
-    }
-
-    #[test]
-    fn who_is_sent_away_for_not_logging_in_is_let_in_again_when_something_is_typed() {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        let server = std::thread::spawn(move || {
-            let note = Push::Note {
-                about: NoteKind::Closing,
-                sentence: "nobody logged in; this connection ends",
-            };
-            serve_once(&listener, Server::default().push(note), false);
-            let pong = Server::default().answer(1, Answer::Pong);
-            serve_once(&listener, pong, true)
-        });
-        let core = Connection::new("a test", Duration::from_secs(10));
-        let mut driver = Driver::new(core, &[address], Duration::from_secs(10)).unwrap();
-        let (types, typed) = channel();
-        driver
-            .start_keyboard(io::BufReader::new(Typing(typed)))
-            .unwrap();
-        let mut front = at_a_terminal();
-        driver.dial_next(&mut front, String::new());
-        until_resting(&mut driver, &mut front);
-        types.send(b"ping\n").unwrap();
-        while driver.resting == Resting::UntilTyped {
-            assert_eq!(driver.turn(&mut front).unwrap(), None);
-        }
-        until_resting(&mut driver, &mut front);
-        assert!(server.join().unwrap().contains("Ping"));
-        // Nobody is there any more: now it is said.
-        types.send(b"ping\n").unwrap();
-        let exit = loop {
-            if let Some(exit) = driver.turn(&mut front).unwrap() {
-                break exit;
-            }
-        };
-        assert_eq!(exit, Exit::NobodyAnswered);
     }
 }

@@ -293,3 +293,6 @@ impl Client {
         );
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,6 +3,8 @@
 use std::fmt::Write;
 use std::time::Duration;
 
+use super::failover::{Client, Input, LinkId, Output, Settings};
+use super::front::Front;
 use crate::types::{
     ConversationId, ErrorCode, Name, OpNumber, RequestNumber, ServerId, Time, Timestamp,
 };
@@ -28,6 +30,67 @@ pub fn message(id: u64) -> MessageView<'static> {
         from: "bob",
         to: "alice",
         text: "hello",
+    }
+}
+
+/// Where the scripted server is.
+pub const SERVER: &str = "127.0.0.1:5000";
+
+/// A client with one connection to a scripted server, on which both hellos were said, and the
+/// client's own question how the cluster is, request 1, was answered.
+pub struct Dialed {
+    pub client: Client,
+    pub link: LinkId,
+    /// What the client has said by then.
+    said: Vec<Output>,
+}
+
+impl Dialed {
+    pub fn new() -> Self {
+        let mut client = Client::new(settings(), seconds(0));
+        let Some(Output::Dial { link, .. }) = client.poll_output() else {
+            panic!("a client begins by dialing")
+        };
+        client.handle_input(Input::Connected(link), seconds(0));
+        let said = Vec::new();
+        let mut dialed = Self { client, link, said };
+        dialed.hears(&Server::default().hello());
+        dialed.hears(&Server::default().answer(1, Answer::Reported));
+        while let Some(output) = dialed.client.poll_output() {
+            if !matches!(output, Output::Send { .. }) {
+                dialed.said.push(output);
+            }
+        }
+        dialed
+    }
+
+    pub fn hears(&mut self, server: &Server) {
+        let input = Input::Received(self.link, &server.0);
+        self.client.handle_input(input, seconds(0));
+    }
+
+    /// What is sent, and what the front makes of the rest.
+    pub fn drain(&mut self, front: &mut impl Front) -> String {
+        let mut log = String::new();
+        for output in std::mem::take(&mut self.said) {
+            front.handle_output(output, &mut self.client, seconds(0));
+        }
+        while let Some(output) = self.client.poll_output() {
+            match output {
+                Output::Send { bytes, .. } => log.push_str(&sent(&bytes)),
+                output => front.handle_output(output, &mut self.client, seconds(0)),
+            }
+        }
+        log
+    }
+}
+
+/// One server, and ten seconds' patience.
+pub fn settings() -> Settings {
+    Settings {
+        software: "client test".to_owned(),
+        silence_max: Duration::from_secs(10),
+        ..Settings::new(vec![SERVER.parse().unwrap()], 1)
     }
 }
 

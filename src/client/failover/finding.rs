@@ -372,19 +372,16 @@ impl Client {
     pub(super) fn sent_elsewhere(&mut self, id: LinkId, refusal: Refusal, now: Time) {
         let first = refusal.sentence.split([' ', ';', ',']).next();
         let named: Option<SocketAddr> = first.and_then(|word| word.parse().ok());
-        let tried = |address: SocketAddr| self.search.tried.iter().any(|it| it.0 == address);
-        let hint = named.filter(|address| !tried(*address));
         self.link_ended(id, Ending::Refused(refusal), now);
-        if let Some(hint) = hint
-            && !self.links.values().any(|link| link.address == hint)
-        {
-            match self.search.round_at {
-                None => {
-                    self.search.queue.retain(|address| *address != hint);
-                    self.search.queue.push_front(hint);
-                }
-                Some(_) => self.search.hint = Some(hint),
-            }
+        let Some(named) = named else { return };
+        let is_tried = self.search.tried.iter().any(|it| it.0 == named);
+        let is_dialed = self.links.values().any(|link| link.address == named);
+        // Two that point to each other are no reason to run in a circle.
+        if is_tried || self.search.round_at.is_some() {
+            self.search.hint = Some(named);
+        } else if !is_dialed {
+            self.search.queue.retain(|address| *address != named);
+            self.search.queue.push_front(named);
         }
     }
 

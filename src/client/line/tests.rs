@@ -2,15 +2,15 @@
 
 use jiff::tz::TimeZone;
 
-use super::super::event::Input;
-use super::super::scripted::{Server, message, name, seconds, sent};
+use super::super::failover::Input;
+use super::super::scripted::{Dialed, Server, message, name, seconds};
 use super::*;
-use crate::types::Timestamp;
-use crate::wire::message::{Answer, Item, MessageView, NoteKind, Push, Refusal};
+use crate::types::{Secret, Timestamp};
+use crate::wire::message::{Answer, Item, MessageView, NoteKind, Push};
 
 /// A person (or a script) at line mode.
 struct Chat {
-    core: Connection,
+    dialed: Dialed,
     line: LineMode,
 }
 
@@ -35,14 +35,10 @@ impl Chat {
             SessionId(sessions)
         });
         let mut chat = Self {
-            core: Connection::new("client test", Duration::from_secs(10)),
+            dialed: Dialed::new(),
             line: LineMode::new(options, conversation, fresh_session),
         };
-        chat.line
-            .handle_connected("127.0.0.1:5000".parse().unwrap());
-        chat.core.handle_input(Input::Connected, seconds(0));
-        chat.turn();
-        let shown = chat.hears(Server::default().hello());
+        let shown = chat.turn();
         (chat, shown)
     }
 
@@ -50,7 +46,7 @@ impl Chat {
     fn logged_in(has_person: bool, unread: u64) -> Self {
         let mut chat = Self::open(has_person);
         chat.types("login alice correct-horse");
-        chat.hears(Server::default().answer(1, welcome(unread)));
+        chat.hears(Server::default().answer(2, welcome(unread)));
         chat
     }
 
@@ -58,45 +54,39 @@ impl Chat {
     fn types(&mut self, line: &str) -> String {
         assert_ne!(self.wants(), Wants::Nothing, "{line:?} would have to wait");
         let typed = Typed::Line(line.into());
-        self.line.handle_typed(typed, &mut self.core, seconds(0));
+        self.line
+            .handle_typed(typed, &mut self.dialed.client, seconds(0));
         self.turn()
     }
 
     fn ends_input(&mut self) -> String {
         self.line
-            .handle_typed(Typed::End, &mut self.core, seconds(0));
+            .handle_typed(Typed::End, &mut self.dialed.client, seconds(0));
         self.turn()
     }
 
     fn hears(&mut self, server: Server) -> String {
-        self.core
-            .handle_input(Input::Received(&server.0), seconds(0));
+        self.dialed.hears(&server);
         self.turn()
     }
 
     fn wants(&self) -> Wants {
-        self.line.wants(&self.core)
+        self.line.wants(&self.dialed.client)
     }
 
     /// As the driver does it: what is shown is written before anything is called read.
     fn turn(&mut self) -> String {
         let mut log = self.drain();
-        let written = self.line.take_text(&self.core);
+        let written = self.line.take_text(&self.dialed.client, seconds(0));
         log.push_str(&written.output);
         log.push_str(&written.error);
-        self.line.handle_written(&mut self.core, seconds(0));
+        self.line
+            .handle_written(&mut self.dialed.client, seconds(0));
         log + &self.drain()
     }
 
     fn drain(&mut self) -> String {
-        let mut log = String::new();
-        while let Some(output) = self.core.poll_output() {
-            match output {
-                Output::Send(bytes) => log.push_str(&sent(&bytes)),
-                output => self.line.handle_output(output, &mut self.core, seconds(0)),
-            }
-        }
-        log
+        self.dialed.drain(&mut self.line)
     }
 }
 
@@ -104,7 +94,7 @@ fn welcome(unread: u64) -> Answer<'static> {
     Answer::LoggedIn {
         name: name("alice"),
         unread,
-        secret: None,
+        secret: Some(Secret([7; 32])),
     }
 }
 
@@ -121,27 +111,27 @@ fn a_person_chats() {
     );
     assert_eq!(
         chat.types("login alice correct-horse"),
-        "send 1 (1..) Login alice\n"
+        "send 2 (2..) Login alice\n"
     );
-    let shown = chat.hears(Server::default().answer(1, welcome(0)));
+    let shown = chat.hears(Server::default().answer(2, welcome(0)));
     assert_eq!(shown, "you are alice; no unread messages\nalice> ");
 
-    assert_eq!(chat.types("send bob hi"), "send 2 (2..) Send bob hi\n");
-    let shown = chat.hears(Server::default().answer(2, sent_as(41)));
+    assert_eq!(chat.types("send bob hi"), "send 3 (3..) Send bob hi\n");
+    let shown = chat.hears(Server::default().answer(3, sent_as(41)));
     assert_eq!(shown, "sent, id 41\nalice> ");
 
     // A delivery takes the prompt's place, and is called read after it was written.
     let shown = chat.hears(Server::default().push(Push::Message(message(42))));
     assert_eq!(
         shown,
-        "\r\x1b[K00:00 bob: hello\nalice> send 3 (3..) Acknowledge 42\n"
+        "\r\x1b[K00:00 bob: hello\nalice> send 4 (4..) Acknowledge 42\n"
     );
     let up_to = OpNumber(42);
-    let shown = chat.hears(Server::default().answer(3, Answer::Acknowledged { up_to }));
+    let shown = chat.hears(Server::default().answer(4, Answer::Acknowledged { up_to }));
     assert_eq!(shown, "", "nobody asked for it");
 
-    assert_eq!(chat.types("quit"), "send 4 (4..) Logout\n");
-    chat.hears(Server::default().answer(4, Answer::LoggedOut));
+    assert_eq!(chat.types("quit"), "send 5 (5..) Logout\n");
+    chat.hears(Server::default().answer(5, Answer::LoggedOut));
     assert_eq!(chat.line.exit(), Some(Exit::Done));
 }
 
@@ -151,7 +141,7 @@ fn one_password_is_asked_for_to_log_in_and_two_to_make_an_account() {
     assert_eq!(chat.types("login alice"), "password: ");
     assert_eq!(chat.wants(), Wants::Secret);
     // The terminal does not show the line, nor its end.
-    assert_eq!(chat.types("correct-horse"), "send 1 (1..) Login alice\n\n");
+    assert_eq!(chat.types("correct-horse"), "send 2 (2..) Login alice\n\n");
 
     let mut chat = Chat::open(true);
     assert_eq!(chat.types("create bob"), "password: ");
@@ -163,7 +153,7 @@ fn one_password_is_asked_for_to_log_in_and_two_to_make_an_account() {
 
     chat.types("create bob");
     chat.types("correct-horse");
-    assert_eq!(chat.types("correct-horse"), "send 1 (1..) Create bob\n\n");
+    assert_eq!(chat.types("correct-horse"), "send 2 (2..) Create bob\n\n");
 
     let mut chat = Chat::open(true);
     chat.types("create bob");
@@ -183,16 +173,16 @@ fn who_asks_for_no_password_is_a_script() {
 #[test]
 fn messages_are_sent_ahead_and_other_commands_wait_for_them() {
     let mut chat = Chat::logged_in(false, 0);
-    assert_eq!(chat.types("SEND bob one"), "send 2 (2..) Send bob one\n");
-    assert_eq!(chat.types("SEND bob two"), "send 3 (2..) Send bob two\n");
+    assert_eq!(chat.types("SEND bob one"), "send 3 (3..) Send bob one\n");
+    assert_eq!(chat.types("SEND bob two"), "send 4 (3..) Send bob two\n");
     assert_eq!(chat.types("PING"), "");
     assert_eq!(chat.wants(), Wants::Nothing, "PING comes first");
-    let shown = chat.hears(Server::default().answer(3, sent_as(9)));
+    let shown = chat.hears(Server::default().answer(4, sent_as(9)));
     assert_eq!(shown, "sent, id 9\n");
-    let shown = chat.hears(Server::default().answer(2, sent_as(8)));
-    assert_eq!(shown, "send 4 (4..) Ping\nsent, id 8\n");
+    let shown = chat.hears(Server::default().answer(3, sent_as(8)));
+    assert_eq!(shown, "send 5 (5..) Ping\nsent, id 8\n");
     assert_eq!(chat.wants(), Wants::Nothing, "nothing is sent behind it");
-    let shown = chat.hears(Server::default().answer(4, Answer::Pong));
+    let shown = chat.hears(Server::default().answer(5, Answer::Pong));
     assert_eq!(shown, "pong after 0.0 ms\n");
     assert_eq!(chat.wants(), Wants::Line);
 }
@@ -200,11 +190,11 @@ fn messages_are_sent_ahead_and_other_commands_wait_for_them() {
 #[test]
 fn no_line_is_taken_while_as_many_requests_are_open_as_may_be() {
     let mut chat = Chat::logged_in(false, 0);
-    for _ in 0..crate::limits::SESSION_OPEN_REQUESTS_MAX {
+    while chat.dialed.client.can_ask() {
         chat.types("SEND bob hi");
     }
     assert_eq!(chat.wants(), Wants::Nothing);
-    chat.hears(Server::default().answer(2, sent_as(9)));
+    chat.hears(Server::default().answer(3, sent_as(9)));
     assert_eq!(chat.wants(), Wants::Line);
 }
 
@@ -217,10 +207,10 @@ fn the_end_of_the_input_waits_for_answers_and_announced_messages() {
     assert_eq!(chat.hears(push(6)), "00:00 bob: hello\n");
     chat.types("SEND bob one");
     assert_eq!(chat.ends_input(), "");
-    let shown = chat.hears(Server::default().answer(2, sent_as(8)));
-    assert_eq!(shown, "send 3 (3..) Logout\nsent, id 8\n");
+    let shown = chat.hears(Server::default().answer(3, sent_as(8)));
+    assert_eq!(shown, "send 4 (4..) Logout\nsent, id 8\n");
     assert_eq!(chat.line.exit(), None);
-    chat.hears(Server::default().answer(3, Answer::LoggedOut));
+    chat.hears(Server::default().answer(4, Answer::LoggedOut));
     assert_eq!(chat.line.exit(), Some(Exit::Done));
 }
 
@@ -230,8 +220,8 @@ fn an_announced_message_that_does_not_come_is_not_waited_for_for_ever() {
     chat.ends_input();
     assert_eq!(chat.line.poll_timeout(), Some(seconds(0) + UNREAD_TIME_MAX));
     chat.line
-        .handle_timeout(&mut chat.core, seconds(0) + UNREAD_TIME_MAX);
-    assert_eq!(chat.turn(), "send 2 (2..) Logout\n");
+        .handle_timeout(&mut chat.dialed.client, seconds(0) + UNREAD_TIME_MAX);
+    assert_eq!(chat.turn(), "send 3 (3..) Logout\n");
 }
 
 #[test]
@@ -239,9 +229,9 @@ fn a_pipe_is_no_reader_and_ack_means_what_it_was_given() {
     let mut chat = Chat::logged_in(false, 1);
     let shown = chat.hears(Server::default().push(Push::Message(message(7))));
     assert_eq!(shown, "00:00 bob: hello\n");
-    assert_eq!(chat.types("ack"), "send 2 (2..) Acknowledge 7\n");
+    assert_eq!(chat.types("ack"), "send 3 (3..) Acknowledge 7\n");
     let up_to = OpNumber(7);
-    let shown = chat.hears(Server::default().answer(2, Answer::Acknowledged { up_to }));
+    let shown = chat.hears(Server::default().answer(3, Answer::Acknowledged { up_to }));
     assert_eq!(shown, "read up to 7\n");
 }
 
@@ -251,15 +241,15 @@ fn what_came_while_something_was_called_read_is_called_read_next() {
     let push = |id| Server::default().push(Push::Message(message(id)));
     assert!(
         chat.hears(push(5))
-            .ends_with("send 2 (2..) Acknowledge 5\n")
+            .ends_with("send 3 (3..) Acknowledge 5\n")
     );
     assert!(!chat.hears(push(6)).contains("send"));
     assert!(!chat.hears(push(7)).contains("send"));
     let up_to = OpNumber(5);
-    let shown = chat.hears(Server::default().answer(2, Answer::Acknowledged { up_to }));
-    assert_eq!(shown, "send 3 (3..) Acknowledge 7\n");
+    let shown = chat.hears(Server::default().answer(3, Answer::Acknowledged { up_to }));
+    assert_eq!(shown, "send 4 (4..) Acknowledge 7\n");
     // Refused or not: it is not asked for again and again.
-    let shown = chat.hears(Server::default().refuse(3, ErrorCode::Busy));
+    let shown = chat.hears(Server::default().refuse(4, ErrorCode::Busy));
     assert_eq!(shown, "");
 }
 
@@ -279,26 +269,14 @@ fn what_i_sent_from_elsewhere_is_shown_and_is_nothing_to_read() {
 fn refusals_name_what_was_typed_and_count_for_scripts() {
     let mut chat = Chat::logged_in(false, 0);
     chat.types("SEND nobody hi");
-    let shown = chat.hears(Server::default().refuse(2, ErrorCode::NoSuchAccount));
+    let shown = chat.hears(Server::default().refuse(3, ErrorCode::NoSuchAccount));
     assert_eq!(
         shown,
         "SEND nobody hi: there is no account of this name; LIST shows those that exist (no_such_account)\n"
     );
     chat.ends_input();
-    chat.hears(Server::default().answer(3, Answer::LoggedOut));
+    chat.hears(Server::default().answer(4, Answer::LoggedOut));
     assert_eq!(chat.line.exit(), Some(Exit::Failed));
-}
-
-#[test]
-fn a_backup_says_that_it_is_none_of_the_primary() {
-    let mut chat = Chat::open(false);
-    chat.types("LIST");
-    let refusal = Refusal::new(ErrorCode::NotPrimary, "127.0.0.1:5002 is the primary");
-    let shown = chat.hears(Server::default().answer(1, Answer::Refused(&refusal)));
-    assert_eq!(
-        shown,
-        "LIST: this server is not the primary: 127.0.0.1:5002 is the primary (not_primary)\n"
-    );
 }
 
 #[test]
@@ -314,35 +292,56 @@ fn nothing_is_sent_by_nobody() {
 }
 
 #[test]
-fn a_lost_connection_names_all_that_is_not_known_to_be_sent() {
-    let mut chat = Chat::logged_in(false, 0);
+fn a_server_that_is_lost_is_told_and_what_is_open_waits_for_the_next() {
+    let mut chat = Chat::logged_in(true, 0);
     chat.types("SEND bob one");
     chat.types("SEND bob two");
-    chat.types("STATUS");
-    chat.hears(Server::default().answer(3, sent_as(9)));
-    chat.core.handle_input(Input::Closed, seconds(0));
-    assert_eq!(
-        chat.turn(),
-        "SEND bob one: not acknowledged: it may or may not have been sent; look with LOG\n\
-         client: 127.0.0.1:5000 closed the connection\n"
+    chat.hears(Server::default().answer(4, sent_as(9)));
+    let link = chat.dialed.link;
+    chat.dialed
+        .client
+        .handle_input(Input::Closed(link), seconds(0));
+    let shown = chat.turn();
+    assert!(
+        shown.starts_with(
+            "-- 127.0.0.1:5000 closed the connection; another server is looked for for what is open (1)\n"
+        ),
+        "{shown}"
     );
-    assert_eq!(chat.line.exit(), Some(Exit::Failed));
-    assert_eq!(chat.wants(), Wants::Nothing);
+    assert_eq!(chat.line.exit(), None);
+    assert_eq!(chat.wants(), Wants::Line, "more may be sent meanwhile");
+
+    // Who leaves all the same is told what is not known.
+    chat.line
+        .handle_signal(2, &mut chat.dialed.client, seconds(0));
+    chat.line
+        .handle_timeout(&mut chat.dialed.client, seconds(0) + LEAVE_TIME_MAX);
+    let shown = chat.turn();
+    assert!(
+        shown.ends_with(
+            "SEND bob one: not acknowledged: it may or may not have been sent; look with LOG\n"
+        ),
+        "{shown}"
+    );
+    assert_eq!(chat.line.exit(), Some(Exit::Signal(2)));
 }
 
 #[test]
 fn ctrl_c_ends_the_session_and_waits_for_little() {
     let mut chat = Chat::logged_in(true, 0);
-    chat.line.handle_signal(2, &mut chat.core, seconds(0));
-    assert_eq!(chat.turn(), "send 2 (2..) Logout\n\n");
+    chat.line
+        .handle_signal(2, &mut chat.dialed.client, seconds(0));
+    assert_eq!(chat.turn(), "send 3 (3..) Logout\n\n");
     assert_eq!(chat.line.exit(), None);
     chat.line
-        .handle_timeout(&mut chat.core, seconds(0) + LEAVE_TIME_MAX);
+        .handle_timeout(&mut chat.dialed.client, seconds(0) + LEAVE_TIME_MAX);
     assert_eq!(chat.line.exit(), Some(Exit::Signal(2)));
 
     let mut chat = Chat::logged_in(true, 0);
-    chat.line.handle_signal(2, &mut chat.core, seconds(0));
-    chat.line.handle_signal(2, &mut chat.core, seconds(0));
+    chat.line
+        .handle_signal(2, &mut chat.dialed.client, seconds(0));
+    chat.line
+        .handle_signal(2, &mut chat.dialed.client, seconds(0));
     assert_eq!(chat.line.exit(), Some(Exit::Signal(2)), "a second one");
 }
 
@@ -357,13 +356,13 @@ fn history_says_how_to_see_more() {
         }
         chat.hears(server.answer(number, Answer::Messages { count }))
     };
-    let shown = history(&mut chat, 2, 2);
+    let shown = history(&mut chat, 3, 2);
     assert!(
         shown.ends_with("2 messages; older ones: HISTORY bob 2 10\n"),
         "{shown}"
     );
-    assert!(history(&mut chat, 3, 1).ends_with("hello\n1 message\n"));
-    assert!(history(&mut chat, 4, 0).ends_with("no messages\n"));
+    assert!(history(&mut chat, 4, 1).ends_with("hello\n1 message\n"));
+    assert!(history(&mut chat, 5, 0).ends_with("no messages\n"));
 }
 
 #[test]
@@ -374,7 +373,7 @@ fn an_account_is_deleted_and_a_note_is_shown() {
     let answer = Answer::Deleted {
         name: name("alice"),
     };
-    let shown = chat.hears(Server::default().answer(2, answer));
+    let shown = chat.hears(Server::default().answer(3, answer));
     assert_eq!(shown, "deleted alice\n> ");
     let note = Push::Note {
         about: NoteKind::ServerStops,
@@ -387,17 +386,18 @@ fn an_account_is_deleted_and_a_note_is_shown() {
 #[test]
 fn every_login_has_a_session_of_its_own() {
     let mut chat = Chat::logged_in(false, 0);
-    let first = chat.core.identity().unwrap().session;
+    let first = chat.dialed.client.identity().unwrap().session;
     chat.types("LOGIN alice correct-horse");
-    chat.hears(Server::default().answer(2, welcome(0)));
-    assert_ne!(chat.core.identity().unwrap().session, first);
+    chat.hears(Server::default().answer(3, welcome(0)));
+    assert_ne!(chat.dialed.client.identity().unwrap().session, first);
 }
 
 #[test]
 fn bad_lines_are_told() {
     let mut chat = Chat::open(false);
     for (typed, word) in [(Typed::TooLong, "too_long"), (Typed::NotUtf8, "not_utf8")] {
-        chat.line.handle_typed(typed, &mut chat.core, seconds(0));
+        chat.line
+            .handle_typed(typed, &mut chat.dialed.client, seconds(0));
         let shown = chat.turn();
         assert!(shown.contains(word), "{shown}");
     }
