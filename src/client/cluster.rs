@@ -25,6 +25,8 @@ pub struct Cluster {
     pub clients: Option<u64>,
     /// Why it does not serve: the reason behind `ready no`. `None` if it does.
     pub not_ready: Option<String>,
+    /// What is to be done about that, where there is something.
+    pub remedy: Option<String>,
 }
 
 /// A server of the cluster, as another one sees it.
@@ -91,6 +93,10 @@ impl Cluster {
                 }
             }
             ["clients", count] => self.clients = count.parse().ok(),
+            ["remedy", ..] => {
+                let remedy = line.strip_prefix("remedy").unwrap_or_default();
+                self.remedy = Some(remedy.trim().to_owned());
+            }
             ["ready", "no", ..] => {
                 let why = line.strip_prefix("ready no").unwrap_or_default();
                 self.not_ready = Some(why.trim().to_owned());
@@ -139,11 +145,14 @@ mod tests {
         let cluster = Cluster::parse([
             "server - waiting view 0 commit 0 member 127.0.0.1:5001 service 127.0.0.1:5000",
             "primary unknown",
+            "remedy start `server 127.0.0.1 5000 0`",
             "ready no waiting for 1 more backup",
         ]);
         assert_eq!((cluster.server, cluster.primary), (None, None));
         let why = cluster.not_ready.as_deref();
         assert_eq!(why, Some("waiting for 1 more backup"));
+        let remedy = cluster.remedy.as_deref();
+        assert_eq!(remedy, Some("start `server 127.0.0.1 5000 0`"));
         assert_eq!(
             Cluster::parse(["", "x", "member x y z"]),
             Cluster::default()

@@ -100,8 +100,16 @@ impl Server {
 
     /// Why clients are not let in, and what to do about it.
     pub(super) fn remedy(&self, why: &NotReady) -> String {
+        match self.what_to_do(why) {
+            Some(what_to_do) => format!("{why}; {what_to_do}"),
+            None => why.to_string(),
+        }
+    }
+
+    /// What to do about clients' not being let in; `None` where waiting is all.
+    pub(super) fn what_to_do(&self, why: &NotReady) -> Option<String> {
         let (ip, port) = (self.options.service.ip(), self.options.service.port());
-        let what_to_do = match why {
+        Some(match why {
             NotReady::Backups(count) => {
                 let times = if *count == 1 {
                     String::new()
@@ -109,7 +117,7 @@ impl Server {
                     format!(" {count} times")
                 };
                 format!(
-                    ": start `server {ip} {port} 0`{times}, or found the cluster with --backups 0 \
+                    "start `server {ip} {port} 0`{times}, or found the cluster with --backups 0 \
                      for a single server"
                 )
             }
@@ -119,17 +127,14 @@ impl Server {
                     _ => ("them", "their disks are"),
                 };
                 format!(
-                    "; start {them}, or, if {their_disk_is} lost, start one of the others with \
+                    "start {them}, or, if {their_disk_is} lost, start one of the others with \
                      --force-primary"
                 )
             }
-            NotReady::Primary(_) => {
-                format!("; start one with `server {ip} {port} 1`")
-            }
-            NotReady::Damaged => "; start the other servers".into(),
-            _ => String::new(),
-        };
-        format!("{why}{what_to_do}")
+            NotReady::Primary(_) => format!("start one with `server {ip} {port} 1`"),
+            NotReady::Damaged => "start the other servers".to_owned(),
+            _ => return None,
+        })
     }
 
     /// It has taken longer than people are left without a word.

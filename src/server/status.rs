@@ -68,7 +68,11 @@ impl Server {
         lines.push(format!("clients {}", self.clients.len()));
         lines.push(format!("longest-turn-ms {}", self.longest_turn.as_millis()));
         lines.push(format!("longest-sync-ms {}", self.longest_sync.as_millis()));
-        lines.push(match self.replica.not_ready() {
+        let not_ready = self.replica.not_ready();
+        if let Some(what_to_do) = not_ready.as_ref().and_then(|why| self.what_to_do(why)) {
+            lines.push(format!("remedy {what_to_do}"));
+        }
+        lines.push(match not_ready {
             None => "ready yes".into(),
             Some(why) => format!("ready no {why}"),
         });
