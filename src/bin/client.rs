@@ -1,153 +1,52 @@
 //! The client: arguments, exit codes, nothing else.
 
-use std::io::{self, IsTerminal};
-use std::path::PathBuf;
+use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{CommandFactory, Parser};
 use jiff::tz::TimeZone;
 
-use lastword::client::address::{ServerAddress, resolve};
+use lastword::client::address::resolve;
 use lastword::client::command;
 use lastword::client::driver::run;
 use lastword::client::failover::{Client, Settings};
 use lastword::client::front::{Exit, Front};
 use lastword::client::line::{LineMode, LineOptions};
+use lastword::client::one_shot::sending::Sending;
+use lastword::client::one_shot::status::{StatusOptions, StatusView};
+use lastword::client::one_shot::watching::{WatchOptions, Watching};
 use lastword::client::one_shot::{Credentials, Format, Job, OneShot};
 use lastword::client::password::{PasswordError, PasswordSource};
 use lastword::client::show::{Colours, Conversation};
-use lastword::limits::{HISTORY_MESSAGES_DEFAULT, HISTORY_MESSAGES_MAX};
 use lastword::types::{OpNumber, SessionId, Timestamp};
 use lastword::wire::message::{HistoryScope, Refusal};
 
-const EXAMPLES: &str = "\
-Examples:
-  client                                     chat with the server at 127.0.0.1:5000
-  client --server chat.example --user alice  chat there as alice
-  client --user alice create                 make the account alice
-  client --user alice send bob \"hi\"          send one message
-  client --user alice history bob --limit 20 show the last messages with bob
-  client --user alice log --json | jq .text  all messages, for programs
-  client status                              how the servers are
+#[path = "client/arguments.rs"]
+mod arguments;
+#[path = "shared/documents.rs"]
+mod documents;
+#[path = "client/manual.rs"]
+mod manual;
 
-Exit codes: 0 it was acknowledged, 1 it was refused or failed, 2 wrong arguments,
-3 no server answered in time; a signal counts as shells count it (Ctrl+C: 130).";
+use arguments::{Arguments, Command, JsonFlag};
 
-/// Chat with people on a Lastword server. Without a command: type HELP once it runs.
-#[derive(Parser)]
-#[command(name = "client", version, after_help = EXAMPLES)]
-struct Arguments {
-    /// The server, or several: the first that takes the connection; without a port it is port 5000
-    #[arg(
-        long,
-        value_name = "ADDRESS,…",
-        env = "LASTWORD_SERVER",
-        default_value = "127.0.0.1:5000",
-        value_delimiter = ',',
-        global = true
-    )]
-    server: Vec<ServerAddress>,
-
-    /// The account to log in as
-    #[arg(long, value_name = "NAME", env = "LASTWORD_USER", global = true)]
-    user: Option<String>,
-
-    /// A file whose first line is the password, - for standard input. Without it LASTWORD_PASSWORD counts,
-    /// or you are asked
-    #[arg(long, value_name = "FILE", global = true)]
-    password_file: Option<PathBuf>,
-
-    /// Lines only: no prompt, no colours
-    #[arg(long, global = true)]
-    plain: bool,
-
-    /// How long a server may take to answer
-    #[arg(
-        long,
-        value_name = "SECONDS",
-        default_value = "10",
-        value_parser = parse_seconds,
-        global = true
-    )]
-    timeout: Duration,
-
-    #[command(subcommand)]
-    command: Option<Command>,
-}
-
-#[derive(Subcommand)]
-enum Command {
-    /// Send a message; done only once it is on the disk of every server in sync
-    Send {
-        /// For whom
-        name: String,
-        /// What it says; several words are joined by a space
-        #[arg(required = true, allow_hyphen_values = true, trailing_var_arg = true)]
-        text: Vec<String>,
-        #[command(flatten)]
-        output: JsonFlag,
-    },
-    /// Show the newest messages, oldest first
-    History {
-        /// With whom; with everybody if left out
-        name: Option<String>,
-        /// How many at most
-        #[arg(
-            long,
-            default_value_t = HISTORY_MESSAGES_DEFAULT,
-            value_parser = clap::value_parser!(u32).range(1..=i64::from(HISTORY_MESSAGES_MAX))
-        )]
-        limit: u32,
-        /// Only those before this id
-        #[arg(long, value_name = "ID")]
-        before: Option<u64>,
-        #[command(flatten)]
-        output: JsonFlag,
-    },
-    /// Show all of your messages, oldest first
-    Log {
-        /// Only those after this id
-        after: Option<u64>,
-        #[command(flatten)]
-        output: JsonFlag,
-    },
-    /// Show who has an account, and who is online
-    List {
-        /// Which names: * stands for any characters, ? for one
-        pattern: Option<String>,
-        #[command(flatten)]
-        output: JsonFlag,
-    },
-    /// Call messages read, so that they do not come again
-    Ack {
-        /// Up to this id; all of them if left out
-        id: Option<u64>,
-        #[command(flatten)]
-        output: JsonFlag,
-    },
-    /// Show how the servers are; needs no account
-    Status,
-    /// Make an account
-    Create {
-        /// Its name; --user if left out
-        name: Option<String>,
-    },
-    /// Delete the account of --user, and what is unread in it
-    Delete,
-}
-
-#[derive(Args)]
-struct JsonFlag {
-    /// Write one JSON object a line
-    #[arg(long)]
-    json: bool,
-}
+/// What stands for standard input in the place of a text.
+const INPUT: &str = "-";
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    let exit = start(arguments).unwrap_or_else(|failure| {
-        eprintln!("client: {}", failure.sentence);
+    let mut arguments = Arguments::parse();
+    let command = arguments.command.take();
+    if let Some(document) = command.as_ref().and_then(document) {
+        return documents::print(&document);
+    }
+    let exit = match command {
+        Some(command) => one_shot(&arguments, command),
+        None => line_mode(&arguments),
+    };
+    let exit = exit.unwrap_or_else(|failure| {
+        // Where nobody can be told, nobody is told.
+        let _ = writeln!(io::stderr(), "client: {}", failure.sentence);
         failure.exit
     });
     ExitCode::from(exit.code())
@@ -188,10 +87,17 @@ impl From<Refusal> for Failure {
     }
 }
 
-fn start(mut arguments: Arguments) -> Result<Exit, Failure> {
-    match arguments.command.take() {
-        Some(command) => one_shot(&arguments, command),
-        None => line_mode(&arguments),
+/// What describes the client itself, for which no server is needed.
+fn document(command: &Command) -> Option<Vec<u8>> {
+    match command {
+        Command::Completions { shell } => {
+            Some(documents::completions(Arguments::command(), *shell))
+        }
+        Command::Man => Some(
+            documents::manual(Arguments::command(), manual::SYNOPSIS, manual::SECTIONS)
+                .expect("memory can be written"),
+        ),
+        _ => None,
     }
 }
 
@@ -215,83 +121,138 @@ fn line_mode(arguments: &Arguments) -> Result<Exit, Failure> {
 }
 
 fn one_shot(arguments: &Arguments, command: Command) -> Result<Exit, Failure> {
-    let is_json = command.is_json();
-    let job = command.into_job(arguments)?;
-    let credentials = match (&arguments.user, job.needs_login()) {
-        (_, false) => None,
-        (None, true) => {
-            return Err(Failure::usage(
-                "this needs an account: say which with --user NAME or LASTWORD_USER",
-            ));
+    match command {
+        Command::Send { name, text, output } if text[0] == INPUT => {
+            send_lines(arguments, &name, &text, output.json)
         }
-        (Some(user), true) => {
-            let password = password(arguments, user, false)?;
-            Some(Credentials {
-                name: user.clone(),
-                password,
-            })
+        Command::Watch {
+            count,
+            no_ack,
+            output,
+        } => {
+            let options = WatchOptions {
+                acknowledges: !no_ack,
+                count,
+                format: format(arguments, &output),
+                time_max: arguments.timeout,
+            };
+            let credentials = credentials(arguments, false)?;
+            let mut front = Watching::new(options, credentials, Box::new(fresh_session));
+            connect(arguments, &mut front, false)
         }
-    };
-    let format = match is_json {
-        true => Format::Json,
-        false => Format::People(Box::new(conversation(colours(arguments)))),
-    };
-    connect(
-        arguments,
-        &mut OneShot::new(job, format, credentials, fresh_session(), arguments.timeout),
-        false,
-    )
+        Command::Status { watch, output } => {
+            let colours = colours(arguments);
+            let options = StatusOptions {
+                is_json: output.json,
+                watches: watch,
+                redraws: watch && !output.json && colours == Colours::On,
+                colours,
+                time_max: arguments.timeout,
+            };
+            connect(arguments, &mut StatusView::new(options), false)
+        }
+        command => one_request(arguments, command),
+    }
 }
 
-impl Command {
-    fn is_json(&self) -> bool {
-        match self {
-            Self::Send { output, .. }
-            | Self::History { output, .. }
-            | Self::Log { output, .. }
-            | Self::List { output, .. }
-            | Self::Ack { output, .. } => output.json,
-            Self::Status | Self::Create { .. } | Self::Delete => false,
-        }
+/// Sends standard input, a message a line.
+fn send_lines(
+    arguments: &Arguments,
+    name: &str,
+    text: &[String],
+    is_json: bool,
+) -> Result<Exit, Failure> {
+    let to = command::check_name(name)?;
+    if text.len() > 1 {
+        return Err(Failure::usage(
+            "- stands for standard input, and nothing follows it; options go before: client send --json bob -",
+        ));
     }
+    let credentials = credentials(arguments, true)?;
+    let time_max = arguments.timeout;
+    let mut front = Sending::new(to, is_json, credentials, fresh_session(), time_max);
+    connect(arguments, &mut front, true)
+}
 
-    fn into_job(self, arguments: &Arguments) -> Result<Job, Failure> {
-        Ok(match self {
-            Self::Send { name, text, .. } => {
-                let text = text.join(" ");
-                command::check_text(&text)?;
-                let to = command::check_name(&name)?;
-                Job::Send { to, text }
-            }
-            Self::History {
-                name,
-                limit,
-                before,
-                ..
-            } => Job::History {
-                scope: match name.as_deref() {
-                    None | Some("*") => HistoryScope::All,
-                    Some(name) => HistoryScope::With(command::check_name(name)?),
-                },
-                limit,
-                before: before.map_or(OpNumber::MAX, OpNumber),
-            },
-            Self::Log { after, .. } => Job::Log {
-                after: after.map_or(OpNumber::ZERO, OpNumber),
-            },
-            Self::List { pattern, .. } => {
-                let pattern = pattern.unwrap_or_else(|| "*".into());
-                command::check_pattern(&pattern)?;
-                Job::List { pattern }
-            }
-            Self::Ack { id, .. } => Job::Acknowledge {
-                up_to: id.map_or(OpNumber::MAX, OpNumber),
-            },
-            Self::Status => Job::Status,
-            Self::Create { name } => create(name, arguments)?,
-            Self::Delete => Job::Delete,
-        })
+fn one_request(arguments: &Arguments, command: Command) -> Result<Exit, Failure> {
+    let format = match &command {
+        Command::Send { output, .. }
+        | Command::History { output, .. }
+        | Command::Log { output, .. }
+        | Command::List { output, .. }
+        | Command::Ack { output, .. } => format(arguments, output),
+        _ => format(arguments, &JsonFlag { json: false }),
+    };
+    let job = into_job(command, arguments)?;
+    let credentials = match job.needs_login() {
+        true => Some(credentials(arguments, false)?),
+        false => None,
+    };
+    let mut front = OneShot::new(job, format, credentials, fresh_session(), arguments.timeout);
+    connect(arguments, &mut front, false)
+}
+
+/// Whom to log in. `input_is_taken`: standard input is where messages come from.
+fn credentials(arguments: &Arguments, input_is_taken: bool) -> Result<Credentials, Failure> {
+    let Some(user) = &arguments.user else {
+        return Err(Failure::usage(
+            "this needs an account: say which with --user NAME or LASTWORD_USER",
+        ));
+    };
+    Ok(Credentials {
+        name: user.clone(),
+        password: password(arguments, user, input_is_taken)?,
+    })
+}
+
+fn format(arguments: &Arguments, output: &JsonFlag) -> Format {
+    match output.json {
+        true => Format::Json,
+        false => Format::People(Box::new(conversation(colours(arguments)))),
     }
+}
+
+fn into_job(command: Command, arguments: &Arguments) -> Result<Job, Failure> {
+    Ok(match command {
+        Command::Send { name, text, .. } => {
+            let text = text.join(" ");
+            command::check_text(&text)?;
+            let to = command::check_name(&name)?;
+            Job::Send { to, text }
+        }
+        Command::History {
+            name,
+            limit,
+            before,
+            ..
+        } => Job::History {
+            scope: match name.as_deref() {
+                None | Some("*") => HistoryScope::All,
+                Some(name) => HistoryScope::With(command::check_name(name)?),
+            },
+            limit,
+            before: before.map_or(OpNumber::MAX, OpNumber),
+        },
+        Command::Log { after, .. } => Job::Log {
+            after: after.map_or(OpNumber::ZERO, OpNumber),
+        },
+        Command::List { pattern, .. } => {
+            let pattern = pattern.unwrap_or_else(|| "*".into());
+            command::check_pattern(&pattern)?;
+            Job::List { pattern }
+        }
+        Command::Ack { id, .. } => Job::Acknowledge {
+            up_to: id.map_or(OpNumber::MAX, OpNumber),
+        },
+        Command::Create { name } => create(name, arguments)?,
+        Command::Delete => Job::Delete,
+        Command::Watch { .. }
+        | Command::Status { .. }
+        | Command::Completions { .. }
+        | Command::Man => {
+            unreachable!("these are no single requests")
+        }
+    })
 }
 
 fn create(name: Option<String>, arguments: &Arguments) -> Result<Job, Failure> {
@@ -365,12 +326,4 @@ fn fresh_session() -> SessionId {
             return SessionId(u128::from_be_bytes(bits));
         }
     }
-}
-
-fn parse_seconds(text: &str) -> Result<Duration, String> {
-    text.parse()
-        .ok()
-        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
-        .filter(|time| !time.is_zero())
-        .ok_or_else(|| "a number of seconds above 0 is needed".to_owned())
 }

@@ -6,11 +6,17 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
+use clap_complete::Shell;
 use lastword::limits::{
     BACKUPS_DEFAULT, CLIENTS_MAX_DEFAULT, CLIENTS_PER_IP_MAX_DEFAULT, MEMBERS_MAX,
 };
 use lastword::server::{self, Options};
+
+#[path = "shared/documents.rs"]
+mod documents;
+#[path = "server/manual.rs"]
+mod manual;
 
 /// Wrong arguments.
 const EXIT_USAGE: u8 = 2;
@@ -20,6 +26,7 @@ const EXIT_FAILURE: u8 = 1;
 /// A chat server that never loses a message that it has said OK to.
 #[derive(Parser)]
 #[command(
+    name = "server",
     version,
     max_term_width = 100,
     after_help = "\
@@ -28,7 +35,8 @@ Examples:
   server 127.0.0.1 5000 0             the second, and once more for the third
   server 127.0.0.1 5000 1 --backups 0                 a single server
   server 10.0.0.1 5000 0 --member 10.0.0.2:5000 --cluster-key FILE   one on another machine
-  kill PID                            stops it; what it said OK to is on disk in any case"
+  kill PID                            stops it; what it said OK to is on disk in any case
+  server man | man -l -               the manual page; also: server completions bash"
 )]
 struct Arguments {
     /// The service's address
@@ -92,7 +100,28 @@ struct Arguments {
     max_rate: u32,
 }
 
+/// What describes the server itself, in the place of its arguments.
+#[derive(Parser)]
+#[command(name = "server")]
+enum Document {
+    /// Write what a shell needs to complete these options
+    Completions {
+        /// Which shell
+        shell: Shell,
+    },
+    /// Write the manual page; to read it: server man | man -l -
+    Man,
+}
+
 fn main() -> ExitCode {
+    // No ip looks like these words.
+    let first = std::env::args_os().nth(1);
+    if first.is_some_and(|word| word == "completions" || word == "man") {
+        return match Document::try_parse() {
+            Ok(document) => print(&document),
+            Err(error) => error.exit(),
+        };
+    }
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => return usage(&error),
@@ -110,6 +139,15 @@ fn main() -> ExitCode {
             ExitCode::from(EXIT_FAILURE)
         }
     }
+}
+
+fn print(document: &Document) -> ExitCode {
+    let whole = Arguments::command().subcommands(Document::command().get_subcommands().cloned());
+    documents::print(&match document {
+        Document::Completions { shell } => documents::completions(whole, *shell),
+        Document::Man => documents::manual(whole, manual::SYNOPSIS, manual::SECTIONS)
+            .expect("memory can be written"),
+    })
 }
 
 impl Arguments {

@@ -2,11 +2,24 @@
 //!
 //! The exit code is 0 only if a server has acknowledged the command. What was found goes to
 //! standard output, a sentence about what went wrong to standard error. A login is made only for
-//! commands that need one. It opens a session, so that nothing is done twice when a server is lost
-//! meanwhile, and ends it: a script is not to push the sessions out that people hold.
+//! commands that need one. For those that change something it opens a session, so that nothing is done
+//! twice when a server is lost meanwhile, and ends it: a script is not to push the sessions out
+//! that people hold.
+//!
+//! Here are the commands that are one request each. What takes more has a file of its own:
+//! [`sending`] for a message a line, [`watching`] for messages as they come, [`status`] for how
+//! the servers are; all give up after the same time without an answer.
+
+mod drawing;
+mod patience;
+pub mod sending;
+pub mod status;
+mod tally;
+pub mod watching;
 
 use std::time::Duration;
 
+use self::patience::Patience;
 use super::event::{Message, Part};
 use super::failover::{Change, Client, Output};
 use super::front::{Exit, Front, Typed, Wants, Written};
@@ -48,8 +61,6 @@ pub enum Job {
         /// Up to this id.
         up_to: OpNumber,
     },
-    /// Show how the servers are.
-    Status,
     /// Make an account.
     Create {
         /// Its name.
@@ -90,12 +101,11 @@ pub struct OneShot {
     /// Names the session.
     session: SessionId,
     stage: Stage,
-    /// How long it may take to hear anything from a server that serves.
-    time_max: Duration,
-    /// When that is over.
-    until: Option<Time>,
-    /// What was said last about the servers.
-    trouble: String,
+    patience: Patience,
+    /// Somebody wants it to end, and how that counts.
+    interrupted: Option<Exit>,
+    /// When its end is waited for no more.
+    leave_by: Option<Time>,
     written: Written,
     exit: Option<Exit>,
 }
@@ -115,7 +125,15 @@ enum Stage {
 impl Job {
     /// Whether one has to be logged in for it.
     pub fn needs_login(&self) -> bool {
-        !matches!(self, Self::Status | Self::Create { .. })
+        !matches!(self, Self::Create { .. })
+    }
+
+    /// Whether it changes something, which must not be done twice.
+    fn is_write(&self) -> bool {
+        !matches!(
+            self,
+            Self::History { .. } | Self::Log { .. } | Self::List { .. }
+        )
     }
 
     /// What it is called in sentences.
@@ -126,7 +144,6 @@ impl Job {
             Self::Log { .. } => "log",
             Self::List { .. } => "list",
             Self::Acknowledge { .. } => "ack",
-            Self::Status => "status",
             Self::Create { .. } => "create",
             Self::Delete => "delete",
         }
@@ -135,7 +152,7 @@ impl Job {
 
 impl OneShot {
     /// The command `job`, after a login with `credentials` to `session` if it needs one: then they
-    /// must be there. It is given up when no server that serves says anything for `time_max`.
+    /// must be there. It is given up when it gets no answer for `time_max`.
     pub fn new(
         job: Job,
         format: Format,
@@ -153,9 +170,9 @@ impl OneShot {
             credentials,
             session,
             stage: Stage::Before,
-            time_max,
-            until: None,
-            trouble: String::new(),
+            patience: Patience::new(time_max),
+            interrupted: None,
+            leave_by: None,
             written: Written::default(),
             exit: None,
         }
@@ -169,11 +186,11 @@ impl Front for OneShot {
         }
         match output {
             Output::Item { item, .. } => {
-                self.heard(now);
+                self.patience.begin_again(now);
                 self.show_part(item);
             }
             Output::Answered { number, answer } => {
-                self.heard(now);
+                self.patience.begin_again(now);
                 self.answered(number, answer, client, now);
             }
             Output::Noted { about, sentence } => {
@@ -182,34 +199,48 @@ impl Front for OneShot {
                 }
             }
             Output::Changed(change) => self.changed(&change, client, now),
-            Output::RoundTrip(_) | Output::Status { .. } => self.heard(now),
             _ => {}
         }
     }
 
     fn handle_typed(&mut self, _: Typed, _: &mut Client, _: Time) {}
 
-    fn handle_signal(&mut self, signal: i32, _: &mut Client, _: Time) {
-        if let Some(unknown) = self.unknown() {
-            self.fail(&format!("interrupted; {unknown}"), Exit::Signal(signal));
+    fn handle_signal(&mut self, signal: i32, _: &mut Client, now: Time) {
+        let exit = Exit::Signal(signal);
+        let is_first = self.interrupted.replace(exit).is_none();
+        match self.stage {
+            // The answer to what was sent a moment ago is on its way.
+            Stage::Working(_) if is_first && self.job.is_write() => {
+                self.leave_by = Some(now + LEAVE_TIME_MAX);
+            }
+            Stage::Leaving(_) if is_first => {}
+            _ => self.stop(exit),
         }
-        self.exit = Some(Exit::Signal(signal));
     }
 
     fn handle_written(&mut self, _: &mut Client, _: Time) {}
 
+    fn handle_output_lost(&mut self, why: Exit, _: &mut Client, _: Time) -> bool {
+        // What was begun is done, and the session ended. Reading for nobody is of no use.
+        self.interrupted.get_or_insert(why);
+        self.job.is_write()
+    }
+
     fn handle_timeout(&mut self, _: &mut Client, now: Time) {
-        match (self.stage, self.until) {
+        self.patience.begin(now);
+        match (self.stage, self.leave_by) {
             (Stage::Leaving(exit), Some(at)) if at <= now => self.exit = Some(exit),
-            (_, Some(at)) if at <= now && self.exit.is_none() => self.give_up(),
-            (_, None) => self.heard(now),
+            (Stage::Leaving(_), _) => {}
+            (_, Some(at)) if at <= now => self.stop(self.interrupted.unwrap_or(Exit::Failed)),
+            _ if self.patience.is_over(now) && self.exit.is_none() => self.give_up(),
             _ => {}
         }
     }
 
     fn poll_timeout(&self) -> Option<Time> {
-        // Zero: the first turn sets it.
-        Some(self.until.unwrap_or_default())
+        // At first it is called at once, and the waiting begins.
+        let until = self.patience.until().unwrap_or_default();
+        Some(self.leave_by.unwrap_or(until))
     }
 
     fn take_text(&mut self, _: &Client, _: Time) -> Written {
@@ -226,22 +257,13 @@ impl Front for OneShot {
 }
 
 impl OneShot {
-    /// A server that serves has said something.
-    fn heard(&mut self, now: Time) {
-        if !matches!(self.stage, Stage::Leaving(_)) {
-            self.until = Some(now + self.time_max);
-        }
-    }
-
     fn changed(&mut self, change: &Change, client: &mut Client, now: Time) {
-        match change {
-            Change::Up { .. } if self.stage == Stage::Before => match self.job.needs_login() {
+        self.patience.note(change);
+        if self.stage == Stage::Before && matches!(change, Change::Up { .. }) {
+            match self.job.needs_login() {
                 true => self.log_in(client, now),
                 false => self.work(client, now),
-            },
-            Change::Up { .. } => {}
-            // What answered at all is told only if it comes to nothing.
-            _ => self.trouble = escape_line(&change.to_string()),
+            }
         }
     }
 
@@ -269,11 +291,15 @@ impl OneShot {
 
     /// Ends the session before the end, if there is one.
     fn leave(&mut self, client: &mut Client, now: Time) {
-        let Some(exit) = self.exit else { return };
-        if client.identity().is_some() && client.ask(&Request::Logout, now).is_ok() {
+        let Some(exit) = self.exit.map(|exit| self.interrupted.unwrap_or(exit)) else {
+            return;
+        };
+        self.exit = Some(exit);
+        let has_session = client.identity().is_some_and(|it| it.session.is_some());
+        if has_session && client.ask(&Request::Logout, now).is_ok() {
             self.exit = None;
             self.stage = Stage::Leaving(exit);
-            self.until = Some(now + LEAVE_TIME_MAX);
+            self.leave_by = Some(now + LEAVE_TIME_MAX);
         }
     }
 
@@ -284,7 +310,7 @@ impl OneShot {
         let request = Request::Login {
             name: &credentials.name,
             password: &credentials.password,
-            session: Some(self.session),
+            session: self.job.is_write().then_some(self.session),
             deliver: Deliver::Nothing,
         };
         match client.ask(&request, now) {
@@ -312,7 +338,9 @@ impl OneShot {
 
     fn show_part(&mut self, part: Part) {
         let line = match (part, &mut self.format) {
-            (Part::Message(message), format) => show_message(&message, format, &self.credentials),
+            (Part::Message(message), format) => {
+                show_message(&message, format, self.credentials.as_ref())
+            }
             (Part::Account { name, online }, Format::Json) => {
                 let name = json_string(name.as_str());
                 format!("{{\"name\":{name},\"online\":{online}}}\n")
@@ -357,21 +385,23 @@ impl OneShot {
         );
     }
 
+    /// It ends before there is an answer.
+    fn stop(&mut self, exit: Exit) {
+        if let Some(unknown) = self.unknown() {
+            self.say(&format!("interrupted; {unknown}"));
+        }
+        self.exit = Some(exit);
+    }
+
     /// Nobody has said anything for too long.
     fn give_up(&mut self) {
-        let seconds = self.time_max.as_secs_f32();
-        let mut sentence = match self.trouble.is_empty() {
-            true => format!("no server has answered for {seconds} s"),
-            false => format!("tried for {seconds} s: {}", self.trouble),
-        };
-        if let Some(unknown) = self.unknown() {
-            sentence.push_str("; ");
-            sentence.push_str(unknown);
-        } else if self.stage == Stage::Before {
-            sentence
-                .push_str("; start one (./server 127.0.0.1 5000 1), or name another with --server");
+        for sentence in self.patience.complaint() {
+            self.say(&sentence);
         }
-        self.fail(&sentence, Exit::NobodyAnswered);
+        if let Some(unknown) = self.unknown() {
+            self.say(unknown);
+        }
+        self.exit = Some(Exit::NobodyAnswered);
     }
 
     /// What is not known if it ends now.
@@ -404,14 +434,12 @@ impl OneShot {
 fn show_message(
     message: &Message,
     format: &mut Format,
-    credentials: &Option<Credentials>,
+    credentials: Option<&Credentials>,
 ) -> String {
     match format {
         Format::Json => json(message.view()),
         Format::People(conversation) => {
-            let me = credentials
-                .as_ref()
-                .and_then(|known| Name::parse(&known.name).ok());
+            let me = credentials.and_then(|known| Name::parse(&known.name).ok());
             conversation.message(message.view(), me)
         }
     }
@@ -447,7 +475,6 @@ fn request_of<'a>(
             conversation: None,
             up_to: *up_to,
         },
-        Job::Status => Request::Status,
         Job::Create { name, password } => Request::Create {
             name: *name,
             password: Password::parse(password)

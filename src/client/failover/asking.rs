@@ -86,6 +86,12 @@ impl Client {
         Some(now.since(open.asked_at))
     }
 
+    /// Whether a request that is open was sent to a server: then it may have been done. `false`: no
+    /// server has ever seen it, or it is not open.
+    pub fn may_be_done(&self, number: RequestNumber) -> bool {
+        self.open.get(&number).is_some_and(|open| open.was_sent)
+    }
+
     /// The user's requests that are open, oldest first.
     pub fn open_requests(&self) -> impl Iterator<Item = RequestNumber> + '_ {
         let of_user = self.open.iter().filter(|(_, open)| !open.is_own);
