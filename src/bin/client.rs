@@ -10,7 +10,7 @@ use jiff::tz::TimeZone;
 use lastword::client::address::resolve;
 use lastword::client::command;
 use lastword::client::driver::run;
-use lastword::client::failover::{Client, Settings};
+use lastword::client::failover::Settings;
 use lastword::client::front::{Exit, Front};
 use lastword::client::line::{LineMode, LineOptions};
 use lastword::client::one_shot::sending::Sending;
@@ -294,10 +294,21 @@ fn connect(
         exit: Exit::NobodyAnswered,
     })?;
     let settings = Settings::new(servers, fresh_session().0 as u64);
-    run(front, |now| Client::new(settings, now), reads_input).map_err(|error| Failure {
+    run(front, settings, state_folder(), reads_input).map_err(|error| Failure {
         sentence: error.to_string(),
         exit: Exit::Failed,
     })
+}
+
+/// Where programs of this user remember things, as the XDG base directories have it.
+fn state_folder() -> Option<PathBuf> {
+    let absolute = |name| {
+        let folder = std::env::var_os(name).map(PathBuf::from);
+        folder.filter(|folder| folder.is_absolute())
+    };
+    let state = absolute("XDG_STATE_HOME");
+    let state = state.or_else(|| absolute("HOME").map(|home| home.join(".local/state")));
+    state.map(|folder| folder.join("lastword"))
 }
 
 fn colours(arguments: &Arguments) -> Colours {

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::io::{self, BufRead, ErrorKind, Read, Write};
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,9 +20,10 @@ use rustix::time::{ClockId, clock_gettime};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
 
-use super::failover::{Client, Input, LinkId, Output};
+use super::failover::{Client, Input, LinkId, Output, Settings};
 use super::front::{Exit, Front, Wants, Written};
 use super::keyboard::{Hidden, Keyboard};
+use super::remembered::Remembered;
 use crate::limits::READ_BUDGET_BYTES;
 use crate::types::Time;
 
@@ -34,17 +36,23 @@ const LINKS: usize = 3;
 /// Lines taken from standard input before the server has its turn.
 const LINES_PER_TURN_MAX: usize = 256;
 
-/// Runs `front` with a client made by `start` to its end. Standard input is read only if
-/// `reads_input`.
+/// Runs `front` with a client of these `settings` to its end. Standard input is read only if
+/// `reads_input`. The members of the cluster are remembered in the folder `remembers`, if there is
+/// one, and those of last time are tried, too.
 ///
 /// # Errors
 /// The system does not give what a loop needs.
 pub fn run(
     front: &mut impl Front,
-    start: impl FnOnce(Time) -> Client,
+    mut settings: Settings,
+    remembers: Option<PathBuf>,
     reads_input: bool,
 ) -> io::Result<Exit> {
-    let mut driver = Driver::new(start(now()))?;
+    let remembered = remembers.map(|folder| Remembered::new(folder, &settings.servers));
+    if let Some(remembered) = &remembered {
+        settings.members = remembered.members();
+    }
+    let mut driver = Driver::new(Client::new(settings, now()), remembered)?;
     if reads_input {
         driver.start_keyboard(io::BufReader::new(io::stdin()))?;
     }
@@ -61,6 +69,7 @@ pub fn run(
 /// The loop.
 struct Driver {
     client: Client,
+    remembered: Option<Remembered>,
     poll: Poll,
     events: Events,
     signals: Signals,
@@ -92,13 +101,14 @@ struct Socket {
 }
 
 impl Driver {
-    fn new(client: Client) -> io::Result<Self> {
+    fn new(client: Client, remembered: Option<Remembered>) -> io::Result<Self> {
         let poll = Poll::new()?;
         let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
         poll.registry()
             .register(&mut signals, SIGNALS, Interest::READABLE)?;
         Ok(Self {
             client,
+            remembered,
             poll,
             events: Events::with_capacity(16),
             signals,
@@ -318,6 +328,12 @@ impl Driver {
                     }
                 }
                 Output::HangUp(link) => drop(self.sockets.remove(&link)),
+                Output::Learnt { cluster, members } => {
+                    if let Some(remembered) = &self.remembered {
+                        // Without it the servers that were named have to do next time.
+                        let _ = remembered.remember(cluster, &members);
+                    }
+                }
                 output => front.handle_output(output, &mut self.client, now()),
             }
         }
@@ -426,7 +442,7 @@ mod tests {
 
     #[test]
     fn the_end_of_the_input_is_heard_after_the_thread_that_told_it_is_gone() {
-        let mut driver = Driver::new(Client::new(settings(), now())).unwrap();
+        let mut driver = Driver::new(Client::new(settings(), now()), None).unwrap();
         let (gone, is_gone) = channel();
         driver
             .start_keyboard(io::BufReader::new(Nothing(gone)))

@@ -11,7 +11,7 @@
 //!    them; [`one_shot`]: one command and its exit code
 //! 5. [`show`]: messages for people and for programs
 //! 6. [`driver`]: the loop that brings sockets, the clock, signals and standard input to all this
-//! 7. [`address`] and [`password`]: what is needed before the first connection
+//! 7. [`address`], [`password`] and [`remembered`]: what is needed before the first connection
 //!
 //! One rule stands above the rest: nothing is called done that no server has acknowledged.
 
@@ -27,6 +27,7 @@ mod keyboard;
 pub mod line;
 pub mod one_shot;
 pub mod password;
+pub mod remembered;
 #[cfg(test)]
 mod scripted;
 pub mod show;

@@ -63,7 +63,12 @@ const OUTSIDE: &[Outside] = &[
     Outside {
         what: "files",
         words: &["fs", "File", "OpenOptions"],
-        allowed: &["journal::storage", "store", "client::password"],
+        allowed: &[
+            "journal::storage",
+            "store",
+            "client::password",
+            "client::remembered",
+        ],
     },
     Outside {
         what: "the database",

@@ -302,6 +302,47 @@ fn a_server_that_is_not_ready_is_asked_again_when_it_says_so_and_others_are_trie
 }
 
 #[test]
+fn a_cluster_that_is_not_ready_for_minutes_is_asked_about_once_a_second() {
+    let mut chat = Chat::served(&[5001, 5002]);
+    chat.ask(&login(Deliver::Nothing));
+    let (mut dials, mut logins, mut links) = (0, 0, vec![1]);
+    let mut said = chat.hears(1, Server::default().refuse(2, ErrorCode::NotReady));
+    for _ in 0..100_000 {
+        for line in std::mem::take(&mut said).lines() {
+            let words: Vec<&str> = line.split([' ', ':']).collect();
+            match words[..] {
+                ["dial", _, "as", link] => {
+                    dials += 1;
+                    links.push(link.parse().unwrap());
+                    said.push_str(&chat.connect(*links.last().unwrap(), 1));
+                }
+                ["by", link, "", "send", number, _, "Login", _] => {
+                    logins += 1;
+                    let number = number.parse().unwrap();
+                    let refused = Server::default().refuse(number, ErrorCode::NotReady);
+                    said.push_str(&chat.hears(link.parse().unwrap(), refused));
+                }
+                ["by", link, "", "send", number, _, "Status"] => {
+                    let answered = Server::default();
+                    let answered = answered.answer(number.parse().unwrap(), Answer::Reported);
+                    said.push_str(&chat.hears(link.parse().unwrap(), answered));
+                }
+                _ => {}
+            }
+        }
+        if said.is_empty() {
+            let wake = chat.client.poll_timeout().unwrap();
+            if wake > at(300_000) {
+                break;
+            }
+            said = chat.until(wake.0.div_ceil(1_000_000));
+        }
+    }
+    assert!(dials <= 2, "each is connected to once, and kept: {dials}");
+    assert!((250..=650).contains(&logins), "{logins} logins");
+}
+
+#[test]
 fn a_server_that_says_nothing_for_a_second_is_left() {
     let mut chat = Chat::logged_in(&[5001, 5002], Deliver::Nothing);
     chat.until(500);
