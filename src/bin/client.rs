@@ -1,6 +1,7 @@
 //! The client: arguments, exit codes, nothing else.
 
 use std::io::{self, IsTerminal, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 

@@ -45,7 +45,7 @@ pub const SECTIONS: &[Section] = &[
                  is so of one line. Standard output could not be written.",
             ),
             ("2", "The arguments are wrong; no server was asked."),
-            ("3", "No server has answered for as long as --timeout says."),
+            ("3", "No server has served for as long as --timeout says."),
             (
                 "130, 143, 129",
                 "Ctrl+C, SIGTERM or SIGHUP ended it, after it has said what is not acknowledged.",

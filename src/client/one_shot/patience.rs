@@ -89,7 +89,7 @@ impl Patience {
     /// What is said at its end: sentences, each for a line of its own.
     pub fn complaint(&self) -> Vec<String> {
         let seconds = self.time_max.as_secs_f32();
-        let mut lines = vec![format!("no server has answered for {seconds} s")];
+        let mut lines = vec![format!("no server has served for {seconds} s")];
         for (address, why) in self.met() {
             lines.push(format!("  {address}: {why}"));
         }
@@ -147,7 +147,7 @@ mod tests {
             pause: Duration::ZERO,
         });
         let nobody = patience.complaint();
-        assert_eq!(nobody[0], "no server has answered for 0.3 s");
+        assert_eq!(nobody[0], "no server has served for 0.3 s");
         assert_eq!(nobody[1], "  127.0.0.1:1: nothing listens there");
         assert_eq!(nobody[2], "  127.0.0.1:2: closed the connection\\u{1b}[2J");
         assert!(nobody[3].contains("--server"));

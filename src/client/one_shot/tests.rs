@@ -146,16 +146,6 @@ fn every_job_asks_for_what_it_is() {
 
 #[test]
 fn some_jobs_need_nobody_to_be_logged_in() {
-    let (mut run, asked) = Run::start(Job::Status, for_people());
-    assert_eq!(asked, "send 2 (2..) Status\n");
-    let shown = run.hears(
-        Server::default()
-            .item(2, Item::Line("ready yes"))
-            .answer(2, Answer::Reported),
-    );
-    assert_eq!(shown, "ready yes\n");
-    assert_eq!(run.front.exit(), Some(Exit::Done));
-
     let job = Job::Create {
         name: name("alice"),
         password: "correct-horse".into(),
@@ -178,14 +168,11 @@ fn what_was_found_is_for_people_or_for_programs() {
             .answer(3, Answer::Messages { count: 1 })
     };
     let (mut run, _) = Run::logged_in(history(), for_people());
-    assert_eq!(
-        run.hears(found()),
-        "send 4 (4..) Logout\n00:00 bob: hello\n"
-    );
+    assert_eq!(run.hears(found()), "00:00 bob: hello\n");
     let (mut run, _) = Run::logged_in(history(), Format::Json);
     assert_eq!(
         run.hears(found()),
-        "send 4 (4..) Logout\n{\"id\":5,\"time\":\"1970-01-01T00:00:00.001Z\",\"from\":\"bob\",\"to\":\"alice\",\"conversation\":3,\"text\":\"hello\"}\n"
+        "{\"id\":5,\"time\":\"1970-01-01T00:00:00.001Z\",\"from\":\"bob\",\"to\":\"alice\",\"conversation\":3,\"text\":\"hello\"}\n"
     );
 
     let list = || Job::List {
@@ -199,14 +186,11 @@ fn what_was_found_is_for_people_or_for_programs() {
             .answer(3, Answer::Listed { count: 2 })
     };
     let (mut run, _) = Run::logged_in(list(), for_people());
-    assert_eq!(
-        run.hears(found()),
-        "send 4 (4..) Logout\nalice online\nbob offline\n"
-    );
+    assert_eq!(run.hears(found()), "alice online\nbob offline\n");
     let (mut run, _) = Run::logged_in(list(), Format::Json);
     assert_eq!(
         run.hears(found()),
-        "send 4 (4..) Logout\n{\"name\":\"alice\",\"online\":true}\n{\"name\":\"bob\",\"online\":false}\n"
+        "{\"name\":\"alice\",\"online\":true}\n{\"name\":\"bob\",\"online\":false}\n"
     );
 }
 
@@ -245,6 +229,8 @@ fn what_is_not_known_is_said() {
         let (mut run, _) = Run::logged_in(job, for_people());
         run.front
             .handle_signal(2, &mut run.dialed.client, seconds(1));
+        // The answer of what changes something is waited for a moment.
+        run.front.handle_timeout(&mut run.dialed.client, seconds(2));
         let shown = run.turn();
         assert!(shown.contains(sentence), "{shown}");
         assert_eq!(run.front.exit(), Some(Exit::Signal(2)));
@@ -254,7 +240,40 @@ fn what_is_not_known_is_said() {
     let (mut run, _) = Run::start(send(), for_people());
     run.front
         .handle_timeout(&mut run.dialed.client, seconds(10));
-    assert_eq!(run.turn(), "client: no server has answered for 10 s\n");
+    assert_eq!(run.turn(), "client: no server has served for 10 s\n");
+}
+
+#[test]
+fn what_is_done_in_spite_of_ctrl_c_is_told_and_its_session_ended() {
+    let (mut run, _) = Run::logged_in(send(), for_people());
+    run.front
+        .handle_signal(2, &mut run.dialed.client, seconds(0));
+    assert_eq!((run.turn(), run.front.exit()), (String::new(), None));
+    let shown = run.hears(Server::default().answer(3, Answer::Sent { id: OpNumber(42) }));
+    assert_eq!(shown, "send 4 (4..) Logout\nsent, id 42\n");
+    assert_eq!(run.exit(), Some(Exit::Signal(2)));
+
+    // Whoever insists does not wait.
+    let (mut run, _) = Run::logged_in(send(), for_people());
+    for _ in 0..2 {
+        run.front
+            .handle_signal(2, &mut run.dialed.client, seconds(0));
+    }
+    assert_eq!(run.front.exit(), Some(Exit::Signal(2)));
+}
+
+#[test]
+fn what_changes_something_goes_on_when_nobody_reads_its_answer_and_reading_does_not() {
+    let (mut run, _) = Run::logged_in(send(), for_people());
+    let lost = Exit::OutputClosed;
+    let client = &mut run.dialed.client;
+    assert!(run.front.handle_output_lost(lost, client, seconds(0)));
+    run.hears(Server::default().answer(3, Answer::Sent { id: OpNumber(42) }));
+    assert_eq!(run.exit(), Some(Exit::OutputClosed));
+
+    let (mut run, _) = Run::logged_in(history(), for_people());
+    let client = &mut run.dialed.client;
+    assert!(!run.front.handle_output_lost(lost, client, seconds(0)));
 }
 
 #[test]
