@@ -59,8 +59,8 @@ pub(super) struct Known {
     cluster: Option<ClusterId>,
     /// Its members' own addresses, in the order of their ids: who takes over is mostly the first.
     members: Vec<SocketAddr>,
-    /// The newest view that anybody has named.
-    newest_view: ViewNumber,
+    /// The newest view that a server has named, and the cluster that it is of.
+    newest_view: (ClusterId, ViewNumber),
 }
 
 /// The looking for a server.
@@ -91,7 +91,7 @@ impl Known {
         Self {
             cluster: None,
             members: members.to_vec(),
-            newest_view: ViewNumber(0),
+            newest_view: (ClusterId(0), ViewNumber(0)),
         }
     }
 }
@@ -251,7 +251,7 @@ impl Client {
         if let Some(why) = self.objection(&hello) {
             return self.forget(id, why);
         }
-        self.known.newest_view = self.known.newest_view.max(hello.view);
+        self.known.newest_view = (hello.cluster, hello.view);
         if let Some(link) = self.links.get_mut(&id) {
             link.hello = Some(hello);
         }
@@ -263,10 +263,12 @@ impl Client {
         if self.known.cluster.is_some_and(|it| it != hello.cluster) && hello.cluster.0 != 0 {
             return Some("belongs to another cluster".to_owned());
         }
-        let newest = self.known.newest_view;
-        (hello.view < newest).then(|| {
+        let (cluster, newest) = self.known.newest_view;
+        let is_older = cluster == hello.cluster && hello.view < newest;
+        (is_older || hello.cluster.0 == 0 && cluster.0 != 0).then(|| {
             format!(
-                "knows view {} at most, and view {} has been seen: it is behind, or has been cut off",
+                "knows view {} at most, and view {} has been seen: it is behind, or was cut off (after \
+                 --force-primary start the client again)",
                 hello.view.round(),
                 newest.round()
             )
@@ -425,8 +427,13 @@ impl Client {
             && link.connection.is_open()
         {
             *again_at = now;
-            if is_current_none && !self.is_trying() {
-                self.log_in_again(id, now);
+            if !is_current_none || self.is_trying() {
+                return;
+            }
+            // What it was asked before and has not answered cannot be asked by it again.
+            match self.links[&id].connection.is_settled() {
+                true => self.log_in_again(id, now),
+                false => self.forget(id, "leaves requests without an answer".to_owned()),
             }
         }
     }

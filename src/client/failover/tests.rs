@@ -118,6 +118,17 @@ impl Chat {
         self.log()
     }
 
+    /// Until the next server is dialed, however long the pause is.
+    fn until_dialed(&mut self) -> String {
+        let mut said = String::new();
+        while !said.contains("dial") {
+            self.now = self.client.poll_timeout().unwrap();
+            self.client.handle_timeout(self.now);
+            said.push_str(&self.log());
+        }
+        said
+    }
+
     /// Everything that came out, a line each, but for hellos.
     fn log(&mut self) -> String {
         let mut log = String::new();
@@ -299,6 +310,21 @@ fn a_server_that_is_not_ready_is_asked_again_when_it_says_so_and_others_are_trie
     assert_eq!(chat.until(999), "");
     let said = chat.until(1000);
     assert!(said.contains("by 1: send 2 (2..) Login alice\n"), "{said}");
+}
+
+#[test]
+fn what_a_server_that_is_not_ready_leaves_unanswered_is_asked_by_another_connection() {
+    let mut chat = Chat::logged_in(&[5001], Deliver::Nothing);
+    chat.send("one");
+    chat.send("two");
+    chat.hears(1, Server::default().refuse(3, ErrorCode::NotReady));
+    assert_eq!(chat.until_dialed(), "hang up 1\ndial 5001 as 2\n");
+    chat.connect(2, 1);
+    let said = chat.hears(2, Server::default().answer(5, welcome(None)));
+    assert!(
+        said.contains("Send bob one\nby 2: send 4 (3..) Send bob two"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -588,11 +614,8 @@ fn numbers_never_span_more_than_a_server_takes() {
     assert_eq!(asked, Err(AskError::TooManyOpen));
     // However often the session has to be resumed meanwhile.
     for link in 2..300 {
-        let mut said = chat.closes(link - 1);
-        while !said.contains("dial") {
-            chat.now = chat.client.poll_timeout().unwrap();
-            chat.client.handle_timeout(chat.now);
-            said.push_str(&chat.log());
+        if !chat.closes(link - 1).contains("dial") {
+            chat.until_dialed();
         }
         assert!(chat.connect(link, 1).contains("Resume"), "link {link}");
     }
