@@ -166,8 +166,9 @@ impl Driver {
         self.drain_client(front);
         self.flush();
         if let Some(exit) = front.exit() {
-            // What the end itself had to say.
-            return Some(self.write_text(front).unwrap_or(exit));
+            // What the end itself had to say, which may be lost.
+            let lost = self.write_text(front);
+            return lost.or(front.exit()).or(Some(exit));
         }
         self.hide_or_show(front);
         None
@@ -386,7 +387,8 @@ impl Driver {
         if !self.output_is_lost {
             self.output_is_lost = true;
             let ends_by_itself = front.handle_output_lost(why, &mut self.client, now());
-            self.over_by = (!ends_by_itself).then(|| front.exit().unwrap_or(why));
+            let exit = front.exit().filter(|exit| *exit != Exit::Done);
+            self.over_by = (!ends_by_itself).then_some(exit.unwrap_or(why));
         }
     }
 

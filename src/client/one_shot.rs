@@ -194,7 +194,8 @@ impl Front for OneShot {
                 self.answered(number, answer, client, now);
             }
             Output::Noted { about, sentence } => {
-                if about != NoteKind::Greeting {
+                // All others are the library's business.
+                if about == NoteKind::WritesWait {
                     self.say(&escape_line(&sentence));
                 }
             }
@@ -222,7 +223,11 @@ impl Front for OneShot {
 
     fn handle_output_lost(&mut self, why: Exit, _: &mut Client, _: Time) -> bool {
         // What was begun is done, and the session ended. Reading for nobody is of no use.
-        self.interrupted.get_or_insert(why);
+        let why = *self.interrupted.get_or_insert(why);
+        match (&mut self.stage, &mut self.exit) {
+            (Stage::Leaving(exit), _) | (_, Some(exit)) if *exit == Exit::Done => *exit = why,
+            _ => {}
+        }
         self.job.is_write()
     }
 

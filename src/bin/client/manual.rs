@@ -69,6 +69,14 @@ pub const SECTIONS: &[Section] = &[
         ]),
     },
     Section {
+        title: "FILES",
+        body: Body::List(&[(
+            "$XDG_STATE_HOME/lastword/, ~/.local/state/lastword/",
+            "The servers of each cluster that was talked to, so that it is found also when the one that is named \
+             is gone.",
+        )]),
+    },
+    Section {
         title: "EXAMPLES",
         body: Body::Lines(
             "\

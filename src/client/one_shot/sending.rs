@@ -93,7 +93,7 @@ impl Front for Sending {
         }
         match output {
             Output::Answered { number, answer } => self.answered(number, answer, client, now),
-            Output::Noted { about, sentence } if about != NoteKind::Greeting => {
+            Output::Noted { about, sentence } if about == NoteKind::WritesWait => {
                 self.say(&escape_line(&sentence));
             }
             Output::Changed(change) => self.changed(&change, client, now),
@@ -133,7 +133,10 @@ impl Front for Sending {
     fn handle_written(&mut self, _: &mut Client, _: Time) {}
 
     fn handle_output_lost(&mut self, why: Exit, client: &mut Client, now: Time) -> bool {
-        self.exit_early.get_or_insert(why);
+        let why = *self.exit_early.get_or_insert(why);
+        if self.exit == Some(Exit::Done) {
+            self.exit = Some(why);
+        }
         self.leave_by.get_or_insert(now + LEAVE_TIME_MAX);
         self.stop_reading(client, now);
         true

@@ -119,12 +119,9 @@ impl Front for Watching {
                 }
             }
             Output::Answered { number, answer } => self.answered(number, answer, client, now),
-            Output::Noted { about, sentence } => {
-                // What changes is told as such.
-                let is_news = matches!(about, NoteKind::WritesWait);
-                if is_news {
-                    self.say(&escape_line(&sentence));
-                }
+            // All others are the library's business.
+            Output::Noted { about, sentence } if about == NoteKind::WritesWait => {
+                self.say(&escape_line(&sentence));
             }
             Output::Changed(change) => self.changed(&change, client, now),
             _ => {}
