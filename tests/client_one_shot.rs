@@ -593,26 +593,45 @@ fn at_a_terminal(command: &str, typed: &[(&str, &str)]) -> Option<String> {
 
 #[test]
 fn ctrl_c_at_a_prompt_gives_130_and_the_terminal_back() {
-    let prompts: [(&str, &[(&str, &str)]); 4] = [
-        ("--user bob list", &[("password of bob: ", "\u{3}")]),
-        ("--user bob watch", &[("password of bob: ", "half a \u{3}")]),
-        ("--user bob send alice -", &[("password of bob: ", "\u{3}")]),
+    let prompts: [(&str, &[(&str, &str)], &str); 5] = [
+        // Who answers goes on, and is not answered here.
+        (
+            "--timeout 0.2 --user bob list",
+            &[("password of bob: ", "correct-horse\n")],
+            "code 3",
+        ),
+        (
+            "--user bob list",
+            &[("password of bob: ", "\u{3}")],
+            "code 130",
+        ),
+        (
+            "--user bob watch",
+            &[("password of bob: ", "half a \u{3}")],
+            "code 130",
+        ),
+        (
+            "--user bob send alice -",
+            &[("password of bob: ", "\u{3}")],
+            "code 130",
+        ),
         (
             "create bob",
             &[
                 ("new password for bob: ", "correct-horse\n"),
                 ("the same again: ", "\u{3}"),
             ],
+            "code 130",
         ),
     ];
-    for (arguments, typed) in prompts {
+    for (arguments, typed, code) in prompts {
         // Nobody is asked anything: the server need not be there.
         let command =
             format!("trap : INT; {CLIENT} --server 127.0.0.1:1 {arguments}; echo code $?; stty -a");
         let Some(seen) = at_a_terminal(&command, typed) else {
             return;
         };
-        assert!(seen.contains("code 130"), "{seen}");
+        assert!(seen.contains(code), "{seen}");
         assert!(
             seen.contains(" echo ") && !seen.contains(" -echo "),
             "{seen}"

@@ -71,7 +71,7 @@ impl Failure {
 impl From<PasswordError> for Failure {
     fn from(error: PasswordError) -> Self {
         let exit = match error {
-            PasswordError::Interrupted => Exit::Signal(2),
+            PasswordError::Interrupted(signal) => Exit::Signal(signal),
             PasswordError::Unreadable { .. } | PasswordError::Different => Exit::Failed,
             _ => Exit::Usage,
         };

@@ -3,12 +3,17 @@
 //! From a file, from the environment, or from a person at a terminal: the first that there is.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, IsTerminal, Write};
+use std::io::{self, BufRead, BufReader, IsTerminal, Read, Write};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use signal_hook::consts::SIGINT;
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::{SigId, flag, low_level};
 
 use crate::limits::PASSWORD_BYTES_MAX;
 
@@ -55,9 +60,9 @@ pub enum PasswordError {
     /// The two that were typed differ.
     #[error("these were two different passwords; nothing was done, try again")]
     Different,
-    /// Ctrl+C.
+    /// Ctrl+C, or another signal that asks for the end: this one.
     #[error("interrupted")]
-    Interrupted,
+    Interrupted(i32),
 }
 
 impl PasswordSource {
@@ -109,25 +114,116 @@ fn first_line(input: impl BufRead) -> io::Result<Option<String>> {
     Ok(String::from_utf8(line).ok().filter(|_| fits))
 }
 
-/// Asks a person. While the terminal shows nothing, Ctrl+C must not end the process, which would leave
-/// the terminal like that: it ends the question.
+/// Asks a person at the terminal, which shows nothing of the answer.
 fn ask(prompt: &str) -> Result<String, PasswordError> {
-    let interrupted = Arc::new(AtomicBool::new(false));
-    let handler = signal_hook::flag::register(SIGINT, Arc::clone(&interrupted));
-    let answer = rpassword::prompt_password(prompt);
-    if let Ok(handler) = handler {
-        signal_hook::low_level::unregister(handler);
+    let terminal = File::options().read(true).write(true).open("/dev/tty");
+    let terminal = terminal.map_err(|_| PasswordError::NobodyToAsk)?;
+    let signals = Signals::catch().map_err(|_| PasswordError::NobodyToAsk)?;
+    // From here on a signal ends the question, and not the process, which would leave the terminal
+    // as it is then.
+    let hidden = Hidden::start(&terminal);
+    let answer = (&terminal)
+        .write_all(prompt.as_bytes())
+        .and_then(|()| read_answer(&terminal, &signals));
+    drop(hidden);
+    // The line that was ended by whoever answered was not shown either.
+    let _ = (&terminal).write_all(b"\n");
+    match signals.caught() {
+        Some(signal) => Err(PasswordError::Interrupted(signal)),
+        None => answer.ok().flatten().ok_or(PasswordError::NobodyToAsk),
     }
-    if interrupted.load(Ordering::Relaxed) {
-        return Err(PasswordError::Interrupted);
-    }
-    answer.map_err(|error| {
-        if error.kind() == io::ErrorKind::UnexpectedEof {
-            // Ctrl+D leaves the cursor behind the prompt, and the complaint would follow it there.
-            let _ = writeln!(io::stderr());
+}
+
+/// A line; `None` if there is none, or a signal comes first.
+fn read_answer(mut terminal: &File, signals: &Signals) -> io::Result<Option<String>> {
+    let mut line = Vec::new();
+    while !line.ends_with(b"\n") {
+        let mut both = [
+            PollFd::new(&terminal, PollFlags::IN),
+            PollFd::new(&signals.wake, PollFlags::IN),
+        ];
+        match poll(&mut both, None) {
+            Err(Errno::INTR) => continue,
+            polled => polled?,
+        };
+        if signals.caught().is_some() {
+            return Ok(None);
         }
-        PasswordError::NobodyToAsk
-    })
+        let mut chunk = [0; 1024];
+        let length = terminal.read(&mut chunk)?;
+        if length == 0 || line.len() > chunk.len() {
+            return Ok(None);
+        }
+        line.extend_from_slice(&chunk[..length]);
+    }
+    line.pop();
+    Ok(String::from_utf8(line).ok())
+}
+
+/// The signals that ask for the end, caught as long as this lives.
+struct Signals {
+    last: Arc<AtomicUsize>,
+    /// Can be read once one was caught.
+    wake: UnixStream,
+    handlers: Vec<SigId>,
+}
+
+impl Signals {
+    fn catch() -> io::Result<Self> {
+        let (wake, waker) = UnixStream::pair()?;
+        let mut signals = Self {
+            last: Arc::default(),
+            wake,
+            handlers: Vec::new(),
+        };
+        for signal in [SIGINT, SIGTERM, SIGHUP] {
+            let last = Arc::clone(&signals.last);
+            let number = usize::try_from(signal).unwrap_or_default();
+            let handler = flag::register_usize(signal, last, number)?;
+            signals.handlers.push(handler);
+            let handler = low_level::pipe::register(signal, waker.try_clone()?)?;
+            signals.handlers.push(handler);
+        }
+        Ok(signals)
+    }
+
+    fn caught(&self) -> Option<i32> {
+        match self.last.load(Ordering::Relaxed) {
+            0 => None,
+            signal => i32::try_from(signal).ok(),
+        }
+    }
+}
+
+impl Drop for Signals {
+    fn drop(&mut self) {
+        for handler in self.handlers.drain(..) {
+            low_level::unregister(handler);
+        }
+    }
+}
+
+/// A terminal that does not show what is typed, until this is dropped.
+struct Hidden<'a> {
+    terminal: &'a File,
+    before: Termios,
+}
+
+impl<'a> Hidden<'a> {
+    fn start(terminal: &'a File) -> Option<Self> {
+        let before = tcgetattr(terminal).ok()?;
+        let mut hidden = before.clone();
+        hidden.local_modes.remove(LocalModes::ECHO);
+        tcsetattr(terminal, OptionalActions::Now, &hidden).ok()?;
+        Some(Self { terminal, before })
+    }
+}
+
+impl Drop for Hidden<'_> {
+    fn drop(&mut self) {
+        // There is nothing to be done about a terminal that is gone.
+        let _ = tcsetattr(self.terminal, OptionalActions::Now, &self.before);
+    }
 }
 
 #[cfg(test)]
