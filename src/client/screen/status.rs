@@ -33,6 +33,9 @@ pub(super) struct Status {
     trouble: String,
     /// Another server took over: after how long without one, and when.
     took_over: Option<(Duration, Time)>,
+    /// It is the one that served before.
+    is_back: bool,
+    last_server: Option<ServerId>,
     /// The server has said that writes wait.
     writes_wait: bool,
 }
@@ -56,6 +59,8 @@ impl Status {
             down_since: None,
             trouble: String::new(),
             took_over: None,
+            is_back: false,
+            last_server: None,
             writes_wait: false,
         }
     }
@@ -80,6 +85,8 @@ impl Status {
                     view: *view,
                 });
                 self.took_over = without.map(|without| (without, now));
+                self.is_back = self.last_server == Some(*server);
+                self.last_server = Some(*server);
                 self.cluster = None;
                 self.round_trip = None;
                 self.down_since = None;
@@ -94,7 +101,9 @@ impl Status {
         self.trouble = match change {
             Change::Unreachable { tried, .. } if tried.is_empty() => return,
             Change::Waiting { .. } => format!("{change}; it is asked again every second"),
-            Change::Unreachable { .. } => format!("{change}; tried again every second"),
+            Change::Unreachable { tried, .. } => {
+                format!("{}; tried again every second", tried_in_vain(tried))
+            }
             change => change.to_string(),
         };
     }
@@ -156,23 +165,24 @@ impl Status {
 
     /// What is tried and waited for while there is no server.
     pub fn trouble_sentence(&self, wait: usize, now: Time) -> String {
-        let mut sentence = match self.down_since {
-            None => "◌ connecting to ".to_owned(),
-            Some(since) => format!("◌ no server for {} s: ", now.since(since).as_secs()),
+        let waits = match wait {
+            0 => String::new(),
+            wait => format!(", {}", waiting(wait)),
         };
-        match self.trouble.is_empty() {
+        let doing = match self.trouble.is_empty() {
             true => {
                 let named: Vec<_> = self.named.iter().map(SocketAddr::to_string).collect();
-                sentence.push_str(&named.join(", "));
+                format!("connecting to {}", named.join(", "))
             }
-            false => sentence.push_str(&escape_line(&self.trouble)),
+            false => escape_line(&self.trouble),
+        };
+        match self.down_since {
+            None => format!("◌ {doing}{waits}"),
+            Some(since) => {
+                let seconds = now.since(since).as_secs();
+                format!("◌ no server for {seconds} s{waits}: {doing}")
+            }
         }
-        if wait > 0 {
-            sentence.insert_str(0, "◌ ");
-            let waits = format!("{}, ", waiting(wait));
-            sentence = sentence.replacen("◌ ◌ ", &format!("◌ {waits}"), 1);
-        }
-        sentence
     }
 
     /// The same in fewer and fewer columns.
@@ -197,11 +207,12 @@ impl Status {
         match took_over {
             Some((without, _)) => {
                 let without = format!("{:.1} s", without.as_secs_f32());
+                let did = if self.is_back { "is back" } else { "took over" };
                 vec![
                     format!(
-                        "{sign} {address} ({server}) took over after {without} · view {view}{sync}{time}"
+                        "{sign} {address} ({server}) {did} after {without} · view {view}{sync}{time}"
                     ),
-                    format!("{sign} {server} took over after {without} · view {view}{sync}"),
+                    format!("{sign} {server} {did} after {without} · view {view}{sync}"),
                     format!("{sign} {server} after {without} · view {view}{short_sync}"),
                 ]
             }
@@ -212,6 +223,23 @@ impl Status {
             ],
         }
     }
+}
+
+/// What was tried, with servers that gave the same reason together.
+fn tried_in_vain(tried: &[(SocketAddr, String)]) -> String {
+    const PREFIX: &str = "cannot be reached any more: ";
+    let mut reasons: Vec<(String, &str)> = Vec::new();
+    for (address, why) in tried {
+        let why = why.strip_prefix(PREFIX).unwrap_or(why);
+        match reasons.iter_mut().find(|(_, known)| *known == why) {
+            Some((addresses, _)) => addresses.push_str(&format!(", {address}")),
+            None => reasons.push((address.to_string(), why)),
+        }
+    }
+    let sentences = reasons
+        .iter()
+        .map(|(addresses, why)| format!("{addresses}: {why}"));
+    sentences.collect::<Vec<_>>().join("; ")
 }
 
 /// How many messages wait, in words.
@@ -296,9 +324,14 @@ mod tests {
         status.changed(&down, seconds(1));
         assert_eq!(
             row(&status, 80, 2, seconds(4)),
-            "◌ 2 messages wait, no server for 3 s: 127.0.0.1:5001 closed the connection;\nanother server is looked for"
+            "◌ no server for 3 s, 2 messages wait: 127.0.0.1:5001 closed the connection;\nanother server is looked for"
         );
         assert_eq!(status.changes_at(seconds(4)), Some(seconds(5)));
+        let tried = [(5001, "nothing listens there"), (5002, "no answer")];
+        assert_eq!(
+            tried_in_vain(&tried.map(|(port, why)| (address(port), why.into()))),
+            "127.0.0.1:5001: nothing listens there; 127.0.0.1:5002: no answer"
+        );
         let tried = (5001..5010).map(|port| (address(port), "nothing listens there".into()));
         let unreachable = Change::Unreachable {
             tried: tried.collect(),
@@ -307,7 +340,7 @@ mod tests {
         status.changed(&unreachable, seconds(5));
         let rows = status.rows(40, 1, Duration::ZERO, seconds(5));
         assert_eq!(rows.len(), ROWS_MAX);
-        assert!(rows[0].starts_with("◌ 1 message waits, no server for 4 s:"));
+        assert!(rows[0].starts_with("◌ no server for 4 s, 1 message waits:"));
         assert!(rows.iter().all(|row| columns(row) <= 40), "{rows:?}");
         status.changed(&up(5002, Some(Duration::from_millis(4300))), seconds(5));
         assert_eq!(
@@ -316,9 +349,7 @@ mod tests {
         );
         assert_eq!(
             row(&status, 40, 0, seconds(5)),
-            "● server 2 took over after 4.3 s · view 3"
-                .replace("took over after", "after")
-                .as_str()
+            "● server 2 after 4.3 s · view 3"
         );
         assert_eq!(status.changes_at(seconds(5)), Some(seconds(15)));
         assert_eq!(

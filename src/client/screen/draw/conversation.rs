@@ -126,6 +126,8 @@ fn notice_rows(chat: &Chat, width: usize) -> Vec<(String, Look)> {
 fn draw_body(chat: &mut Chat, place: &Place<'_>, body: Rect, canvas: &mut Canvas) {
     let rule = "─".repeat(usize::from(body.width));
     canvas.text(0, body.height, body.width, &rule, Look::Faint);
+    let hint_room = body.width.saturating_sub(1);
+    canvas.text_right(0, body.height, hint_room, " /help ", Look::Faint);
     if chat.shows_list() {
         return draw_list(chat, body, canvas);
     }

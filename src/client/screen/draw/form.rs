@@ -1,5 +1,7 @@
 //! How does the first screen look?
 
+use std::time::Duration;
+
 use ratatui::layout::Position;
 use ratatui::text::Line;
 use unicode_segmentation::UnicodeSegmentation;
@@ -53,7 +55,13 @@ pub(super) fn draw(
         canvas.text(x, y, width, &row, look);
         y += 1;
     }
-    draw_foot(entrance, status, now, canvas);
+    let is_connected = client.server().is_some();
+    draw_foot(
+        entrance,
+        status.is_up().then_some((status, is_connected)),
+        now,
+        canvas,
+    );
     cursor
 }
 
@@ -152,7 +160,8 @@ fn told(
     rows
 }
 
-fn draw_foot(entrance: &Entrance, status: &Status, now: Time, canvas: &mut Canvas) {
+/// The keys, and how it is with the servers, if one was there.
+fn draw_foot(entrance: &Entrance, up: Option<(&Status, bool)>, now: Time, canvas: &mut Canvas) {
     let width = canvas.width().saturating_sub(1);
     let enter = match entrance.is_new {
         true => "Enter make it and log in",
@@ -164,9 +173,13 @@ fn draw_foot(entrance: &Entrance, status: &Status, now: Time, canvas: &mut Canva
         false => "Enter · Tab · Ctrl+N · Ctrl+C leaves".to_owned(),
     };
     let foot = canvas.height().saturating_sub(1);
-    if status.is_up() {
-        let rows = status.rows(usize::from(width), 0, std::time::Duration::ZERO, now);
-        let row = rows.first().map(String::as_str).unwrap_or_default();
+    if let Some((status, is_connected)) = up {
+        let rows = status.rows(usize::from(width), 0, Duration::ZERO, now);
+        // Who does not log in is sent away after a while.
+        let row = match is_connected {
+            true => rows.first().map(String::as_str).unwrap_or_default(),
+            false => "○ not connected until you log in",
+        };
         canvas.text(1, foot, width, row, Look::Faint);
     }
     canvas.text(1, foot.saturating_sub(1), width, &hint, Look::Faint);

@@ -135,12 +135,16 @@ fn servers(
         rows.push(line);
     }
     rows.push(Line::default());
-    table_row("view", &cluster.view.to_string(), width, canvas, rows);
+    let mut fact = |what: &str, value: String| {
+        let line = format!("{what:11}{value}");
+        rows.push(Line::from(canvas.span(line, Look::Plain)));
+    };
+    fact("view", cluster.view.to_string());
     if let Some(service) = cluster.service {
-        table_row("service", &service.to_string(), width, canvas, rows);
+        fact("service", service.to_string());
     }
     if let Some(clients) = cluster.clients {
-        table_row("clients", &clients.to_string(), width, canvas, rows);
+        fact("clients", clients.to_string());
     }
 }
 
