@@ -72,6 +72,8 @@ prepare() {
         data=$(data_folder "$data" "$port" "$here")
         [ -z "$(slots)" ] || fail "There are servers in $data already: choose another folder with --data DIR."
     fi
+    # What the clients here learn of these servers is of no use afterwards.
+    export XDG_STATE_HOME=$data/run/state
     trap clean_up EXIT
     trap 'exit 130' INT
     trap 'exit 143' TERM

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use lastword::limits::SESSION_OPEN_REQUESTS_MAX;
 use lastword::types::{
-    ConversationId, ErrorCode, Name, OpNumber, RequestNumber, Secret, Timestamp,
+    ClusterId, ConversationId, ErrorCode, Name, OpNumber, RequestNumber, Secret, Timestamp,
 };
 use lastword::wire::hello::{Hello, Role, decode_first, encode_hello};
 use lastword::wire::message::{Answer, Item, MessageView, Request};
@@ -23,7 +23,7 @@ use lastword::wire::{Decoded, FromClient};
 /// environment that it would listen to.
 fn client(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_client"));
-    for variable in ["LASTWORD_SERVER", "LASTWORD_USER"] {
+    for variable in ["LASTWORD_SERVER", "LASTWORD_USER", "HOME", "XDG_STATE_HOME"] {
         command.env_remove(variable);
     }
     command
@@ -72,6 +72,11 @@ const OWN: u64 = 1;
 impl Line {
     /// After both hellos.
     fn hello(stream: TcpStream) -> Self {
+        Self::hello_of(stream, ClusterId(0))
+    }
+
+    /// After both hellos, with a server of this cluster.
+    fn hello_of(stream: TcpStream, cluster: ClusterId) -> Self {
         // A test that waits for what does not come fails, and does not hang.
         stream
             .set_read_timeout(Some(Duration::from_secs(60)))
@@ -93,6 +98,7 @@ impl Line {
         let mut out = Vec::new();
         let hello = Hello {
             role: Role::Server,
+            cluster,
             ..Hello::client("lastword test")
         };
         encode_hello(&mut out, &hello);
@@ -152,6 +158,30 @@ impl Line {
                 Decoded::Incomplete => {
                     if !self.read() {
                         return None;
+                    }
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    /// Answers everything until the client is gone.
+    fn serve(&mut self, answer: impl Fn(&Request<'_>) -> Answer<'static>) {
+        loop {
+            let received = std::mem::take(&mut self.received);
+            match decode_from_client(&received, 32 * 1024) {
+                Decoded::Message { message, consumed } => {
+                    let FromClient::Asked(asked) = message else {
+                        panic!("a second hello");
+                    };
+                    let (number, answer) = (asked.number.0 - OWN, answer(&asked.request.unwrap()));
+                    self.received = received[consumed..].to_vec();
+                    self.answer(number, answer);
+                }
+                Decoded::Incomplete => {
+                    self.received = received;
+                    if !self.read() {
+                        return;
                     }
                 }
                 other => panic!("{other:?}"),
@@ -544,4 +574,51 @@ fn a_signal_ends_the_session_and_gives_the_code_of_shells() {
         let gone = input.write_all(b"PING\n").unwrap_err();
         assert_eq!(gone.kind(), ErrorKind::BrokenPipe);
     }
+}
+
+#[test]
+fn the_members_of_a_cluster_are_found_next_time_when_what_was_named_is_gone() {
+    let home = tempfile::tempdir().unwrap();
+    let member = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = member.local_addr().unwrap();
+    let send = |server: &str| {
+        client(&["--server", server, "--user", "alice", "send", "bob", "hi"])
+            .env("XDG_STATE_HOME", home.path())
+            .output()
+            .unwrap()
+    };
+    let greet = |stream| Line::hello_of(stream, ClusterId(77));
+    let log_in_and_send = |line: &mut Line| {
+        line.serve(|request| match request {
+            Request::Login { .. } => Answer::LoggedIn {
+                name: Name::parse("alice").unwrap(),
+                unread: 0,
+                secret: Some(Secret([7; 32])),
+            },
+            Request::Send { .. } => Answer::Sent { id: OpNumber(42) },
+            Request::Logout => Answer::LoggedOut,
+            _ => Answer::Reported,
+        });
+    };
+    let (named, served) = serve(move |stream| {
+        let mut line = greet(stream);
+        assert_eq!(line.request().as_deref(), Some("0 Status"));
+        let mut out = Vec::new();
+        let member = format!("member 1 in-sync {address} lag 0");
+        encode_item(&mut out, RequestNumber(OWN), &Item::Line(&member));
+        line.stream.write_all(&out).unwrap();
+        line.answer(0, Answer::Reported);
+        log_in_and_send(&mut line);
+    });
+    let output = send(&named);
+    assert_eq!((code(&output), error(&output)), (0, ""));
+    served.join().unwrap();
+
+    let served = spawn(move || {
+        let mut line = greet(member.accept().unwrap().0);
+        log_in_and_send(&mut line);
+    });
+    let output = send(&named);
+    assert_eq!((code(&output), error(&output)), (0, ""));
+    served.join().unwrap();
 }

@@ -12,7 +12,7 @@ use jiff::tz::TimeZone;
 use lastword::client::address::{ServerAddress, resolve};
 use lastword::client::command;
 use lastword::client::driver::{Reads, run};
-use lastword::client::failover::{Client, Settings};
+use lastword::client::failover::Settings;
 use lastword::client::front::{Exit, Front};
 use lastword::client::line::{LineMode, LineOptions};
 use lastword::client::one_shot::{Credentials, Format, Job, OneShot};
@@ -368,7 +368,7 @@ fn connect(arguments: &Arguments, front: &mut impl Front, reads: Reads) -> Resul
 }
 
 fn drive(front: &mut impl Front, settings: Settings, reads: Reads) -> Result<Exit, Failure> {
-    run(front, |now| Client::new(settings, now), reads).map_err(failed)
+    run(front, settings, state_folder(), reads).map_err(failed)
 }
 
 fn servers(arguments: &Arguments) -> Result<Vec<SocketAddr>, Failure> {
@@ -383,6 +383,17 @@ fn failed(error: io::Error) -> Failure {
         sentence: error.to_string(),
         exit: Exit::Failed,
     }
+}
+
+/// Where programs of this user remember things, as the XDG base directories have it.
+fn state_folder() -> Option<PathBuf> {
+    let absolute = |name| {
+        let folder = std::env::var_os(name).map(PathBuf::from);
+        folder.filter(|folder| folder.is_absolute())
+    };
+    let state = absolute("XDG_STATE_HOME");
+    let state = state.or_else(|| absolute("HOME").map(|home| home.join(".local/state")));
+    state.map(|folder| folder.join("lastword"))
 }
 
 fn colours(arguments: &Arguments) -> Colours {

@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, ErrorKind, Read, Write};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,9 +18,10 @@ use rustix::time::{ClockId, clock_gettime};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
 
-use super::failover::{Client, Input, LinkId, Output};
+use super::failover::{Client, Input, LinkId, Output, Settings};
 use super::front::{Exit, Front, Wants, Written};
 use super::keyboard::{Hidden, Keyboard};
+use super::remembered::Remembered;
 use crate::limits::READ_BUDGET_BYTES;
 use crate::types::Time;
 
@@ -43,17 +45,23 @@ pub enum Reads {
     Keys,
 }
 
-/// Runs `front` with a client made by `start` to its end.
+/// Runs `front` with a client of these `settings` to its end. The members of the cluster are remembered
+/// in the folder `remembers`, if there is one, and those of last time are tried, too.
 ///
 /// # Errors
 /// The system does not give what a loop needs, or standard output fails other than by being
 /// closed.
 pub fn run(
     front: &mut impl Front,
-    start: impl FnOnce(Time) -> Client,
+    mut settings: Settings,
+    remembers: Option<PathBuf>,
     reads: Reads,
 ) -> io::Result<Exit> {
-    let mut driver = Driver::new(start(now()))?;
+    let remembered = remembers.map(|folder| Remembered::new(folder, &settings.servers));
+    if let Some(remembered) = &remembered {
+        settings.members = remembered.members();
+    }
+    let mut driver = Driver::new(Client::new(settings, now()), remembered)?;
     match reads {
         Reads::Nothing => {}
         Reads::Lines => driver.start_keyboard(io::BufReader::new(io::stdin()))?,
@@ -69,6 +77,7 @@ pub fn run(
 /// The loop.
 struct Driver {
     client: Client,
+    remembered: Option<Remembered>,
     poll: Poll,
     events: Events,
     signals: Signals,
@@ -100,13 +109,14 @@ struct Socket {
 }
 
 impl Driver {
-    fn new(client: Client) -> io::Result<Self> {
+    fn new(client: Client, remembered: Option<Remembered>) -> io::Result<Self> {
         let poll = Poll::new()?;
         let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
         poll.registry()
             .register(&mut signals, SIGNALS, Interest::READABLE)?;
         Ok(Self {
             client,
+            remembered,
             poll,
             events: Events::with_capacity(16),
             signals,
@@ -323,6 +333,12 @@ impl Driver {
                     }
                 }
                 Output::HangUp(link) => drop(self.sockets.remove(&link)),
+                Output::Learnt { cluster, members } => {
+                    if let Some(remembered) = &self.remembered {
+                        // Without it the servers that were named have to do next time.
+                        let _ = remembered.remember(cluster, &members);
+                    }
+                }
                 output => front.handle_output(output, &mut self.client, now()),
             }
         }
@@ -429,7 +445,7 @@ mod tests {
 
     #[test]
     fn the_end_of_the_input_is_heard_after_the_thread_that_told_it_is_gone() {
-        let mut driver = Driver::new(Client::new(settings(), now())).unwrap();
+        let mut driver = Driver::new(Client::new(settings(), now()), None).unwrap();
         let (gone, is_gone) = channel();
         driver
             .start_keyboard(io::BufReader::new(Nothing(gone)))

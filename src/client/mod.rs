@@ -12,7 +12,7 @@
 //! 5. [`mod@screen`]: the full screen; [`terminal`] takes a terminal over for it, and gives it back
 //! 6. [`show`]: messages for people and for programs
 //! 7. [`driver`]: the loop that brings sockets, the clock, signals and standard input to all this
-//! 8. [`address`] and [`password`]: what is needed before the first connection
+//! 8. [`address`], [`password`] and [`remembered`]: what is needed before the first connection
 //!
 //! One rule stands above the rest: nothing is called done that no server has acknowledged.
 
@@ -28,6 +28,7 @@ mod keyboard;
 pub mod line;
 pub mod one_shot;
 pub mod password;
+pub mod remembered;
 pub mod screen;
 #[cfg(test)]
 mod scripted;

@@ -27,6 +27,7 @@ mod learners;
 mod measure;
 mod partitions;
 mod pauses;
+mod people;
 mod strangers;
 mod verdict;
 mod writes;

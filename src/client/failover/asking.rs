@@ -221,7 +221,9 @@ impl Client {
                 After::SessionGone => self.tell(number, Err(refusal), now),
             },
             Ok(answer) => {
-                self.search.succeeded();
+                if !open.is_own {
+                    self.succeeded();
+                }
                 self.tell(number, Ok(answer), now);
             }
         }

@@ -59,8 +59,8 @@ pub(super) struct Known {
     cluster: Option<ClusterId>,
     /// Its members' own addresses, in the order of their ids: who takes over is mostly the first.
     members: Vec<SocketAddr>,
-    /// The newest view that anybody has named.
-    newest_view: ViewNumber,
+    /// The newest view that a server has named, and the cluster that it is of.
+    newest_view: (ClusterId, ViewNumber),
 }
 
 /// The looking for a server.
@@ -91,7 +91,7 @@ impl Known {
         Self {
             cluster: None,
             members: members.to_vec(),
-            newest_view: ViewNumber(0),
+            newest_view: (ClusterId(0), ViewNumber(0)),
         }
     }
 }
@@ -109,13 +109,6 @@ impl Search {
             lost: None,
             slow: None,
         }
-    }
-
-    /// A server has answered something.
-    pub fn succeeded(&mut self) {
-        self.rounds = 0;
-        self.tried.clear();
-        self.slow = None;
     }
 
     /// Half a pause to a whole one.
@@ -258,7 +251,7 @@ impl Client {
         if let Some(why) = self.objection(&hello) {
             return self.forget(id, why);
         }
-        self.known.newest_view = self.known.newest_view.max(hello.view);
+        self.known.newest_view = (hello.cluster, hello.view);
         if let Some(link) = self.links.get_mut(&id) {
             link.hello = Some(hello);
         }
@@ -270,10 +263,12 @@ impl Client {
         if self.known.cluster.is_some_and(|it| it != hello.cluster) && hello.cluster.0 != 0 {
             return Some("belongs to another cluster".to_owned());
         }
-        let newest = self.known.newest_view;
-        (hello.view < newest).then(|| {
+        let (cluster, newest) = self.known.newest_view;
+        let is_older = cluster == hello.cluster && hello.view < newest;
+        (is_older || hello.cluster.0 == 0 && cluster.0 != 0).then(|| {
             format!(
-                "knows view {} at most, and view {} has been seen: it is behind, or has been cut off",
+                "knows view {} at most, and view {} has been seen: it is behind, or was cut off (after \
+                 --force-primary start the client again)",
                 hello.view.round(),
                 newest.round()
             )
@@ -313,7 +308,10 @@ impl Client {
     ) {
         match self.links.get(&id).map(|link| link.stage) {
             Some(Stage::Resuming(resuming)) if resuming == number => match answer {
-                Ok(_) => self.serve_by(id, now),
+                Ok(_) => {
+                    self.serve_by(id, now);
+                    self.succeeded();
+                }
                 Err(refusal) => self.not_let_in(id, refusal, now),
             },
             Some(Stage::Serving) => self.settle(id, number, answer, now),
@@ -336,11 +334,8 @@ impl Client {
 
     /// From now on this is the connection that serves.
     fn serve_by(&mut self, id: LinkId, now: Time) {
-        for other in self.links.keys().copied().collect::<Vec<_>>() {
-            if other != id {
-                self.hang_up(other);
-            }
-        }
+        // Those that wait for their cluster are kept until this one has done something.
+        self.hang_up_all(|other, stage| other != id && !matches!(stage, Stage::Waiting { .. }));
         let Some(link) = self.links.get_mut(&id) else {
             return;
         };
@@ -364,8 +359,28 @@ impl Client {
             software: hello.software,
             without,
         }));
-        self.status_at = now;
-        self.ask_oneself(Wish::Status, now);
+        if self.can_ask() {
+            self.status_at = now;
+            self.ask_oneself(Wish::Status, now);
+        }
+    }
+
+    /// The server that serves has done something: there is nothing to look for.
+    pub(super) fn succeeded(&mut self) {
+        self.search.rounds = 0;
+        self.search.tried.clear();
+        self.search.slow = None;
+        self.hang_up_all(|_, stage| matches!(stage, Stage::Waiting { .. }));
+    }
+
+    fn hang_up_all(&mut self, which: impl Fn(LinkId, Stage) -> bool) {
+        let links = self
+            .links
+            .iter()
+            .filter(|(id, link)| which(**id, link.stage));
+        for id in links.map(|(id, _)| *id).collect::<Vec<_>>() {
+            self.hang_up(id);
+        }
     }
 
     /// A server has said that it is not the primary, or stops, and mostly who is.
@@ -406,11 +421,20 @@ impl Client {
 
     /// A server that was not ready may be.
     pub(super) fn is_ready(&mut self, id: LinkId, now: Time) {
+        let is_current_none = self.current.is_none();
         if let Some(link) = self.links.get_mut(&id)
-            && matches!(link.stage, Stage::Waiting { .. })
+            && let Stage::Waiting { again_at } = &mut link.stage
             && link.connection.is_open()
         {
-            self.log_in_again(id, now);
+            *again_at = now;
+            if !is_current_none || self.is_trying() {
+                return;
+            }
+            // What it was asked before and has not answered cannot be asked by it again.
+            match self.links[&id].connection.is_settled() {
+                true => self.log_in_again(id, now),
+                false => self.forget(id, "leaves requests without an answer".to_owned()),
+            }
         }
     }
 
@@ -473,6 +497,8 @@ impl Client {
                 let silent_at = link.connection.poll_timeout();
                 Some(silent_at.map_or(link.greeted_by, |at| at.min(link.greeted_by)))
             }
+            // Not before the one that is being tried has failed.
+            Stage::Waiting { .. } if self.current.is_some() || self.is_trying() => None,
             Stage::Waiting { again_at } => Some(again_at),
             Stage::Resuming(_) | Stage::Serving => link.connection.poll_timeout(),
         }

@@ -118,6 +118,17 @@ impl Chat {
         self.log()
     }
 
+    /// Until the next server is dialed, however long the pause is.
+    fn until_dialed(&mut self) -> String {
+        let mut said = String::new();
+        while !said.contains("dial") {
+            self.now = self.client.poll_timeout().unwrap();
+            self.client.handle_timeout(self.now);
+            said.push_str(&self.log());
+        }
+        said
+    }
+
     /// Everything that came out, a line each, but for hellos.
     fn log(&mut self) -> String {
         let mut log = String::new();
@@ -299,6 +310,62 @@ fn a_server_that_is_not_ready_is_asked_again_when_it_says_so_and_others_are_trie
     assert_eq!(chat.until(999), "");
     let said = chat.until(1000);
     assert!(said.contains("by 1: send 2 (2..) Login alice\n"), "{said}");
+}
+
+#[test]
+fn what_a_server_that_is_not_ready_leaves_unanswered_is_asked_by_another_connection() {
+    let mut chat = Chat::logged_in(&[5001], Deliver::Nothing);
+    chat.send("one");
+    chat.send("two");
+    chat.hears(1, Server::default().refuse(3, ErrorCode::NotReady));
+    assert_eq!(chat.until_dialed(), "hang up 1\ndial 5001 as 2\n");
+    chat.connect(2, 1);
+    let said = chat.hears(2, Server::default().answer(5, welcome(None)));
+    assert!(
+        said.contains("Send bob one\nby 2: send 4 (3..) Send bob two"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_cluster_that_is_not_ready_for_minutes_is_asked_about_once_a_second() {
+    let mut chat = Chat::served(&[5001, 5002]);
+    chat.ask(&login(Deliver::Nothing));
+    let (mut dials, mut logins, mut links) = (0, 0, vec![1]);
+    let mut said = chat.hears(1, Server::default().refuse(2, ErrorCode::NotReady));
+    for _ in 0..100_000 {
+        for line in std::mem::take(&mut said).lines() {
+            let words: Vec<&str> = line.split([' ', ':']).collect();
+            match words[..] {
+                ["dial", _, "as", link] => {
+                    dials += 1;
+                    links.push(link.parse().unwrap());
+                    said.push_str(&chat.connect(*links.last().unwrap(), 1));
+                }
+                ["by", link, "", "send", number, _, "Login", _] => {
+                    logins += 1;
+                    let number = number.parse().unwrap();
+                    let refused = Server::default().refuse(number, ErrorCode::NotReady);
+                    said.push_str(&chat.hears(link.parse().unwrap(), refused));
+                }
+                ["by", link, "", "send", number, _, "Status"] => {
+                    let answered = Server::default();
+                    let answered = answered.answer(number.parse().unwrap(), Answer::Reported);
+                    said.push_str(&chat.hears(link.parse().unwrap(), answered));
+                }
+                _ => {}
+            }
+        }
+        if said.is_empty() {
+            let wake = chat.client.poll_timeout().unwrap();
+            if wake > at(300_000) {
+                break;
+            }
+            said = chat.until(wake.0.div_ceil(1_000_000));
+        }
+    }
+    assert!(dials <= 2, "each is connected to once, and kept: {dials}");
+    assert!((250..=650).contains(&logins), "{logins} logins");
 }
 
 #[test]
@@ -547,11 +614,8 @@ fn numbers_never_span_more_than_a_server_takes() {
     assert_eq!(asked, Err(AskError::TooManyOpen));
     // However often the session has to be resumed meanwhile.
     for link in 2..300 {
-        let mut said = chat.closes(link - 1);
-        while !said.contains("dial") {
-            chat.now = chat.client.poll_timeout().unwrap();
-            chat.client.handle_timeout(chat.now);
-            said.push_str(&chat.log());
+        if !chat.closes(link - 1).contains("dial") {
+            chat.until_dialed();
         }
         assert!(chat.connect(link, 1).contains("Resume"), "link {link}");
     }

@@ -161,7 +161,7 @@ impl LineMode {
             // Who hears nothing of a short absence has not lost anything by it.
             Change::Up { .. } if !self.down_is_told => return,
             Change::Up { .. } => self.down_is_told = false,
-            Change::Unreachable { .. }
+            Change::Unreachable { .. } | Change::Waiting { .. }
                 if client.down_for(now).is_some_and(|it| it < TOLD_AFTER) =>
             {
                 return;
@@ -173,7 +173,7 @@ impl LineMode {
         let mut sentence = change.to_string();
         let waiting = self.asked.values().filter(|it| !it.kind.is_read()).count();
         if matches!(change, Change::Down { .. }) && waiting > 0 {
-            sentence.push_str(&format!(" for what is open ({waiting})"));
+            sentence.push_str(&format!(" ({waiting} unanswered)"));
         }
         if std::mem::replace(&mut self.told, sentence.clone()) == sentence {
             return;

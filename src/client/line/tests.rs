@@ -304,7 +304,7 @@ fn a_server_that_is_lost_is_told_and_what_is_open_waits_for_the_next() {
     let shown = chat.turn();
     assert!(
         shown.starts_with(
-            "-- 127.0.0.1:5000 closed the connection; another server is looked for for what is open (1)\n"
+            "-- 127.0.0.1:5000 closed the connection; another server is looked for (1 unanswered)\n"
         ),
         "{shown}"
     );

@@ -4,6 +4,7 @@
 pub mod address;
 pub mod cluster;
 pub mod hosts;
+pub mod person;
 pub mod server;
 
 pub use cluster::Cluster;
