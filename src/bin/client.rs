@@ -1,16 +1,17 @@
 //! The client: arguments, exit codes, nothing else.
 
 use std::io::{self, IsTerminal, Write};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::{CommandFactory, Parser};
 use jiff::tz::TimeZone;
 
 use lastword::client::address::resolve;
 use lastword::client::command;
-use lastword::client::driver::run;
+use lastword::client::driver::{Reads, run};
 use lastword::client::failover::Settings;
 use lastword::client::front::{Exit, Front};
 use lastword::client::line::{LineMode, LineOptions};
@@ -19,7 +20,9 @@ use lastword::client::one_shot::status::{StatusOptions, StatusView};
 use lastword::client::one_shot::watching::{WatchOptions, Watching};
 use lastword::client::one_shot::{Credentials, Format, Job, OneShot};
 use lastword::client::password::{PasswordError, PasswordSource};
+use lastword::client::screen::{Screen, ScreenOptions};
 use lastword::client::show::{Colours, Conversation};
+use lastword::client::terminal::FullScreen;
 use lastword::types::{OpNumber, SessionId, Timestamp};
 use lastword::wire::message::{HistoryScope, Refusal};
 
@@ -43,6 +46,7 @@ fn main() -> ExitCode {
     }
     let exit = match command {
         Some(command) => one_shot(&arguments, command),
+        None if wants_screen(&arguments) => full_screen(&arguments),
         None => line_mode(&arguments),
     };
     let exit = exit.unwrap_or_else(|failure| {
@@ -102,6 +106,45 @@ fn document(command: &Command) -> Option<Vec<u8>> {
     }
 }
 
+/// Whether the client has a terminal for itself, which can do more than write line after line.
+fn wants_screen(arguments: &Arguments) -> bool {
+    io::stdin().is_terminal() && is_on_screen(arguments)
+}
+
+/// Whether what is written appears on a terminal on which the cursor can be moved.
+fn is_on_screen(arguments: &Arguments) -> bool {
+    let is_dumb = std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
+    !arguments.plain && !is_dumb && io::stdout().is_terminal()
+}
+
+fn full_screen(arguments: &Arguments) -> Result<Exit, Failure> {
+    /// How often the state of the cluster is asked for, to be shown.
+    const STATUS_INTERVAL: Duration = Duration::from_secs(2);
+    let servers = servers(arguments)?;
+    let source = source(arguments, true);
+    let password = match &arguments.user {
+        Some(user) if source.has_answer() => Some(password(arguments, user, true)?),
+        _ => None,
+    };
+    let mut settings = Settings::new(servers.clone(), fresh_session().0 as u64);
+    settings.status_interval = Some(STATUS_INTERVAL);
+    let terminal = FullScreen::take().map_err(failed)?;
+    let options = ScreenOptions {
+        size: terminal.size(),
+        colours: colours(arguments),
+        zone: TimeZone::system(),
+        wall: wall_time(),
+        servers,
+        user: arguments.user.clone(),
+        password,
+    };
+    let mut screen = Screen::new(options, Box::new(fresh_session));
+    let exit = drive(&mut screen, settings, Reads::Keys);
+    drop(terminal);
+    eprint!("{}", screen.farewell());
+    exit
+}
+
 fn line_mode(arguments: &Arguments) -> Result<Exit, Failure> {
     let output_is_terminal = io::stdout().is_terminal();
     let has_person = output_is_terminal && io::stdin().is_terminal();
@@ -118,7 +161,7 @@ fn line_mode(arguments: &Arguments) -> Result<Exit, Failure> {
         login,
     };
     let mut front = LineMode::new(options, conversation(colours), Box::new(fresh_session));
-    connect(arguments, &mut front, true)
+    connect(arguments, &mut front, Reads::Lines)
 }
 
 fn one_shot(arguments: &Arguments, command: Command) -> Result<Exit, Failure> {
@@ -139,18 +182,18 @@ fn one_shot(arguments: &Arguments, command: Command) -> Result<Exit, Failure> {
             };
             let credentials = credentials(arguments, false)?;
             let mut front = Watching::new(options, credentials, Box::new(fresh_session));
-            connect(arguments, &mut front, false)
+            connect(arguments, &mut front, Reads::Nothing)
         }
         Command::Status { watch, output } => {
             let colours = colours(arguments);
             let options = StatusOptions {
                 is_json: output.json,
                 watches: watch,
-                redraws: watch && !output.json && colours == Colours::On,
+                redraws: watch && !output.json && is_on_screen(arguments),
                 colours,
                 time_max: arguments.timeout,
             };
-            connect(arguments, &mut StatusView::new(options), false)
+            connect(arguments, &mut StatusView::new(options), Reads::Nothing)
         }
         command => one_request(arguments, command),
     }
@@ -172,7 +215,7 @@ fn send_lines(
     let credentials = credentials(arguments, true)?;
     let time_max = arguments.timeout;
     let mut front = Sending::new(to, is_json, credentials, fresh_session(), time_max);
-    connect(arguments, &mut front, true)
+    connect(arguments, &mut front, Reads::Lines)
 }
 
 fn one_request(arguments: &Arguments, command: Command) -> Result<Exit, Failure> {
@@ -190,7 +233,7 @@ fn one_request(arguments: &Arguments, command: Command) -> Result<Exit, Failure>
         false => None,
     };
     let mut front = OneShot::new(job, format, credentials, fresh_session(), arguments.timeout);
-    connect(arguments, &mut front, false)
+    connect(arguments, &mut front, Reads::Nothing)
 }
 
 /// Whom to log in. `input_is_taken`: standard input is where messages come from.
@@ -285,20 +328,27 @@ fn source(arguments: &Arguments, input_is_taken: bool) -> PasswordSource {
     }
 }
 
-fn connect(
-    arguments: &Arguments,
-    front: &mut impl Front,
-    reads_input: bool,
-) -> Result<Exit, Failure> {
-    let servers = resolve(&arguments.server, arguments.timeout).map_err(|error| Failure {
+fn connect(arguments: &Arguments, front: &mut impl Front, reads: Reads) -> Result<Exit, Failure> {
+    let settings = Settings::new(servers(arguments)?, fresh_session().0 as u64);
+    drive(front, settings, reads)
+}
+
+fn drive(front: &mut impl Front, settings: Settings, reads: Reads) -> Result<Exit, Failure> {
+    run(front, settings, state_folder(), reads).map_err(failed)
+}
+
+fn servers(arguments: &Arguments) -> Result<Vec<SocketAddr>, Failure> {
+    resolve(&arguments.server, arguments.timeout).map_err(|error| Failure {
         sentence: error.to_string(),
         exit: Exit::NobodyAnswered,
-    })?;
-    let settings = Settings::new(servers, fresh_session().0 as u64);
-    run(front, settings, state_folder(), reads_input).map_err(|error| Failure {
+    })
+}
+
+fn failed(error: io::Error) -> Failure {
+    Failure {
         sentence: error.to_string(),
         exit: Exit::Failed,
-    })
+    }
 }
 
 /// Where programs of this user remember things, as the XDG base directories have it.
@@ -322,11 +372,14 @@ fn colours(arguments: &Arguments) -> Colours {
 }
 
 fn conversation(colours: Colours) -> Conversation {
+    Conversation::new(TimeZone::system(), colours, wall_time())
+}
+
+fn wall_time() -> Timestamp {
     let since_1970 = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
-    let now = Timestamp(u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX));
-    Conversation::new(TimeZone::system(), colours, now)
+    Timestamp(u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX))
 }
 
 fn fresh_session() -> SessionId {

@@ -36,9 +36,20 @@ const LINKS: usize = 3;
 /// Lines taken from standard input before the server has its turn.
 const LINES_PER_TURN_MAX: usize = 256;
 
-/// Runs `front` with a client of these `settings` to its end. Standard input is read only if
-/// `reads_input`. The members of the cluster are remembered in the folder `remembers`, if there is
-/// one, and those of last time are tried, too.
+/// What is read from standard input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reads {
+    /// Nothing.
+    Nothing,
+    /// Lines, from wherever they come.
+    Lines,
+    /// Keys, from a terminal that has been taken over
+    /// ([`FullScreen`](super::terminal::FullScreen)).
+    Keys,
+}
+
+/// Runs `front` with a client of these `settings` to its end. The members of the cluster are remembered
+/// in the folder `remembers`, if there is one, and those of last time are tried, too.
 ///
 /// # Errors
 /// The system does not give what a loop needs.
@@ -46,15 +57,17 @@ pub fn run(
     front: &mut impl Front,
     mut settings: Settings,
     remembers: Option<PathBuf>,
-    reads_input: bool,
+    reads: Reads,
 ) -> io::Result<Exit> {
     let remembered = remembers.map(|folder| Remembered::new(folder, &settings.servers));
     if let Some(remembered) = &remembered {
         settings.members = remembered.members();
     }
     let mut driver = Driver::new(Client::new(settings, now()), remembered)?;
-    if reads_input {
-        driver.start_keyboard(io::BufReader::new(io::stdin()))?;
+    match reads {
+        Reads::Nothing => {}
+        Reads::Lines => driver.start_keyboard(io::BufReader::new(io::stdin()))?,
+        Reads::Keys => driver.start_keys()?,
     }
     if front.is_for_its_reader() {
         driver.watch_output();
@@ -120,6 +133,17 @@ impl Driver {
             output_is_lost: false,
             over_by: None,
         })
+    }
+
+    fn start_keys(&mut self) -> io::Result<()> {
+        let waker = Arc::new(Waker::new(self.poll.registry(), KEYBOARD)?);
+        let thread_waker = Arc::clone(&waker);
+        let keyboard = Keyboard::start_keys(move || {
+            // As below.
+            let _ = thread_waker.wake();
+        })?;
+        self.keyboard = Some((keyboard, waker));
+        Ok(())
     }
 
     fn start_keyboard(&mut self, input: impl BufRead + Send + 'static) -> io::Result<()> {
@@ -396,7 +420,7 @@ impl Driver {
     fn hide_or_show(&mut self, front: &impl Front) {
         match (front.wants(&self.client), &self.hidden) {
             (Wants::Secret, None) => self.hidden = Hidden::start(),
-            (Wants::Line | Wants::Nothing, Some(_)) => self.hidden = None,
+            (Wants::Line | Wants::Nothing | Wants::Keys, Some(_)) => self.hidden = None,
             _ => {}
         }
     }

@@ -193,12 +193,11 @@ impl Front for OneShot {
                 self.patience.begin_again(now);
                 self.answered(number, answer, client, now);
             }
-            Output::Noted { about, sentence } => {
-                // All others are the library's business.
-                if about == NoteKind::WritesWait {
-                    self.say(&escape_line(&sentence));
-                }
-            }
+            // All others are the library's business.
+            Output::Noted {
+                about: NoteKind::WritesWait,
+                sentence,
+            } => self.say(&escape_line(&sentence)),
             Output::Changed(change) => self.changed(&change, client, now),
             _ => {}
         }

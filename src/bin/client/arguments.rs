@@ -25,7 +25,7 @@ Examples:
 Exit codes: 0 it was acknowledged, 1 it was refused or failed, 2 wrong arguments,
 3 no server answered in time; a signal counts as shells count it (Ctrl+C: 130).";
 
-/// Chat with people on a Lastword server. Without a command: type HELP once it runs.
+/// Chat with people on a Lastword server. Without a command it takes the terminal; /help lists what there is.
 #[derive(Parser)]
 #[command(name = "client", version, after_help = EXAMPLES)]
 pub struct Arguments {
@@ -49,7 +49,7 @@ pub struct Arguments {
     #[arg(long, value_name = "FILE", global = true)]
     pub password_file: Option<PathBuf>,
 
-    /// Lines only: no prompt, no colours
+    /// Lines only, instead of the full screen: no prompt, no colours
     #[arg(long, global = true)]
     pub plain: bool,
 

@@ -10,8 +10,8 @@ pub const SECTIONS: &[Section] = &[
     Section {
         title: "COMMANDS OF A SESSION",
         body: Body::Text(&[
-            "Without a command client runs until it is left: at a terminal with a prompt, in a pipe a \
-             command a line. HELP shows what can be typed; end with QUIT or Ctrl+D.",
+            "Without a command client runs until it is left: on a terminal as a full screen, where /help lists \
+             what there is; with --plain and in a pipe a command a line, where HELP does. QUIT or Ctrl+D end it.",
         ]),
     },
     Section {

@@ -93,7 +93,10 @@ impl Front for Sending {
         }
         match output {
             Output::Answered { number, answer } => self.answered(number, answer, client, now),
-            Output::Noted { about, sentence } if about == NoteKind::WritesWait => {
+            Output::Noted {
+                about: NoteKind::WritesWait,
+                sentence,
+            } => {
                 self.say(&escape_line(&sentence));
             }
             Output::Changed(change) => self.changed(&change, client, now),
@@ -102,11 +105,8 @@ impl Front for Sending {
     }
 
     fn handle_typed(&mut self, typed: Typed, client: &mut Client, now: Time) {
-        if matches!(typed, Typed::End) {
-            self.is_read_up = true;
-            return self.stop_reading(client, now);
-        }
-        self.lines += 1;
+        let is_line = matches!(typed, Typed::Line(_) | Typed::TooLong | Typed::NotUtf8);
+        self.lines += u64::from(is_line);
         match typed {
             Typed::Line(text) if text.is_empty() => {}
             Typed::Line(text) => self.send(&text, client, now),
@@ -115,7 +115,12 @@ impl Front for Sending {
                 self.refuse("", &Refusal::new(ErrorCode::TooLong, why));
             }
             Typed::NotUtf8 => self.refuse("", &ErrorCode::NotUtf8.into()),
-            Typed::End => {}
+            Typed::End => {
+                self.is_read_up = true;
+                self.stop_reading(client, now);
+            }
+            // Nobody has a full screen here.
+            Typed::Key(_) | Typed::Pasted(_) | Typed::Resized { .. } => {}
         }
     }
 

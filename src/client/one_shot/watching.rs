@@ -120,7 +120,10 @@ impl Front for Watching {
             }
             Output::Answered { number, answer } => self.answered(number, answer, client, now),
             // All others are the library's business.
-            Output::Noted { about, sentence } if about == NoteKind::WritesWait => {
+            Output::Noted {
+                about: NoteKind::WritesWait,
+                sentence,
+            } => {
                 self.say(&escape_line(&sentence));
             }
             Output::Changed(change) => self.changed(&change, client, now),
