@@ -1,6 +1,8 @@
 //! What stands on the screen of somebody who leaves the client open? The real client in a terminal,
 //! with three real servers.
 
+use std::time::Instant;
+
 use rustix::process::Signal;
 
 use crate::common::PASSWORD;
@@ -187,4 +189,37 @@ fn a_question_for_a_password_can_be_left() {
         terminal.assert_as_before();
         assert!(!terminal.shown().contains("half"), "{}", terminal.shown());
     }
+}
+
+#[test]
+#[ignore = "takes a minute, and says nothing but figures"]
+fn measure_from_a_kill_to_sent_on_the_screen() {
+    // With the times that users have.
+    let mut cluster = Cluster::to_be_started(3, &[]);
+    cluster.form();
+    for name in ["alice", "bob"] {
+        cluster.text().create(name);
+    }
+    let mut alice = log_in(&cluster, "alice", 80, 24);
+    open(&mut alice, "bob");
+    let mut gaps = Vec::new();
+    for number in 0..50 {
+        let primary = cluster.until_all_in_sync();
+        alice.types(&format!("before {number}{ENTER}"));
+        alice.until_shown(&format!("✓ alice: before {number}"));
+        cluster[primary].kill();
+        let begin = Instant::now();
+        alice.types(&format!("after {number}{ENTER}"));
+        alice.until_shown(&format!("✓ alice: after {number}"));
+        gaps.push(begin.elapsed());
+        cluster[primary].start();
+    }
+    gaps.sort_unstable();
+    println!(
+        "kill -9 of the primary, from Enter to sent on the screen, 50 times: median {:?}, worst {:?}",
+        gaps[gaps.len() / 2],
+        gaps[gaps.len() - 1]
+    );
+    let log = cluster.login("bob").messages("LOG");
+    assert_eq!(log.len(), 100);
 }
