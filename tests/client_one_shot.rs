@@ -559,8 +559,11 @@ fn shells_understand_the_completions_and_manual_pages_are_whole() {
     }
 }
 
+/// Prompts, and what is typed at each.
+type Typed = &'static [(&'static str, &'static str)];
+
 /// Runs a command at a terminal of its own, types, and answers what is seen there.
-fn at_a_terminal(command: &str, typed: &[(&str, &str)]) -> Option<String> {
+fn at_a_terminal(command: &str, typed: Typed) -> Option<String> {
     let mut terminal = match Command::new("script")
         .args(["-qec", command, "/dev/null"])
         .env_remove("LASTWORD_PASSWORD")
@@ -593,7 +596,7 @@ fn at_a_terminal(command: &str, typed: &[(&str, &str)]) -> Option<String> {
 
 #[test]
 fn ctrl_c_at_a_prompt_gives_130_and_the_terminal_back() {
-    let prompts: [(&str, &[(&str, &str)], &str); 5] = [
+    let prompts: [(&str, Typed, &str); 5] = [
         // Who answers goes on, and is not answered here.
         (
             "--timeout 0.2 --user bob list",
