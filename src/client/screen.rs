@@ -216,7 +216,7 @@ impl Front for Screen {
     fn handle_written(&mut self, client: &mut Client, now: Time) {
         self.begin(client, now);
         if let Some(chat) = self.chat.as_mut().filter(|_| self.leaving.is_none()) {
-            chat.handle_written(client, now);
+            self.is_stale |= chat.handle_written(client, now);
         }
     }
 
@@ -264,6 +264,7 @@ impl Screen {
             return;
         }
         self.started_at = Some(now);
+        self.is_stale = true;
         if let Some(password) = self.password.take() {
             let name = self.entrance.name.text().to_owned();
             let session = (self.fresh_session)();
