@@ -133,7 +133,7 @@ pub(super) struct Chat {
     /// Rows of messages that are on the screen.
     pub height: usize,
     /// What is known about the other one's presence.
-    pub presence: Option<(Name, bool)>,
+    pub presence: Option<bool>,
     /// The first page of messages is still to come.
     pub is_loading: bool,
     /// What the other side of the clock says.
@@ -270,7 +270,6 @@ impl Chat {
     /// Asks what is to be asked from time to time.
     pub fn handle_timeout(&mut self, client: &mut Client, now: Time) {
         if self.presence_at.is_some_and(|at| at <= now) {
-            self.presence_at = None;
             self.ask_presence(client, now);
         }
     }
@@ -332,7 +331,8 @@ impl Chat {
         let is_due = seen.is_top || seen.from <= conversation.loaded_from;
         let is_asking =
             |asked: &Asked| matches!(asked, Asked::Older { key: asked, .. } if *asked == key);
-        if !is_due || !conversation.may_load() || self.asked.values().any(is_asking) {
+        let may_load = conversation.may_load() && client.can_ask();
+        if !is_due || !may_load || self.asked.values().any(is_asking) {
             return false;
         }
         let scope = match (conversation.id, conversation.name()) {
@@ -366,22 +366,33 @@ impl Chat {
         self.ask(Asked::First { pages, oldest }, &request, client, now);
     }
 
+    /// Asks whether the other one of the open conversation is online, and again later.
     fn ask_presence(&mut self, client: &mut Client, now: Time) {
-        let open = self.open.and_then(|key| self.conversations.of(key));
-        let Some(name) = open.and_then(|conversation| conversation.name()) else {
+        self.presence_at = None;
+        let Some(name) = self.open_name() else {
             return;
         };
-        let online = None;
         let is_asking = |asked: &Asked| matches!(asked, Asked::Presence { .. });
-        if !self.asked.values().any(is_asking) {
-            let request = Request::List {
-                pattern: name.as_str(),
-            };
-            self.ask(Asked::Presence { name, online }, &request, client, now);
+        if self.asked.values().any(is_asking) {
+            return;
         }
+        if !client.can_ask() {
+            self.presence_at = Some(now + PRESENCE_INTERVAL);
+            return;
+        }
+        let pattern = name.as_str();
+        let online = None;
+        let asked = Asked::Presence { name, online };
+        self.ask(asked, &Request::List { pattern }, client, now);
     }
 
-    /// Asks for something; what nobody waits for is not asked when too much is open.
+    /// The account with which the open conversation is.
+    fn open_name(&self) -> Option<Name> {
+        let open = self.open.and_then(|key| self.conversations.of(key));
+        open.and_then(|conversation| conversation.name())
+    }
+
+    /// Asks for something, and says so if that is not possible.
     fn ask(
         &mut self,
         asked: Asked,

@@ -336,3 +336,24 @@ fn pages_show_accounts_servers_and_help() {
     person.press(KeyCode::Esc);
     person.sees("bob: hello");
 }
+
+#[test]
+fn presence_is_that_of_the_open_conversation() {
+    let history = [
+        (4, "bob", "alice", "hello"),
+        (5, "carol", "alice", "good day"),
+    ];
+    let mut person = Person::logged_in(WIDE, &history);
+    let asked = person.asked("List carol");
+    person.control('n');
+    person.hears(presence(asked, "carol", true));
+    person.sees_not("online");
+    let asked = person.asked("List bob");
+    person.hears(presence(asked, "bob", false));
+    person.sees("offline");
+    person.takes_sent();
+    person.waits(15_000);
+    let asked = person.asked("List bob");
+    person.hears(presence(asked, "bob", true));
+    person.sees(" online");
+}
