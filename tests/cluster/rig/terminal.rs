@@ -4,6 +4,7 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{Read, Write};
+use std::num::NonZero;
 use std::os::fd::OwnedFd;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
@@ -68,7 +69,11 @@ impl Terminal {
             .stderr(side())
             .spawn()
             .expect("the client can be run");
-        let screen = Arc::new(Mutex::new(vt100::Parser::new(rows, columns, 0)));
+        let screen = Arc::new(Mutex::new(vt100::Parser::new(
+            cells(rows),
+            cells(columns),
+            0,
+        )));
         let mut terminal = Self {
             master: File::from(master),
             slave,
@@ -104,7 +109,7 @@ impl Terminal {
     /// Makes the window another size.
     pub fn resize(&self, columns: u16, rows: u16) {
         let mut screen = self.screen.lock().expect("no panic");
-        screen.screen_mut().set_size(rows, columns);
+        screen.screen_mut().set_size(cells(rows), cells(columns));
         drop(screen);
         set_size(&self.slave, columns, rows);
         // The kernel tells the one whose terminal it is.
@@ -120,7 +125,7 @@ impl Terminal {
     pub fn shown(&self) -> String {
         let screen = self.screen.lock().expect("no panic");
         let (_, columns) = screen.screen().size();
-        let rows = screen.screen().rows(0, columns);
+        let rows = screen.screen().rows(0, columns.get());
         rows.map(|row| row.trim_end().to_owned() + "\n").collect()
     }
 
@@ -152,6 +157,7 @@ impl Terminal {
     pub fn is_coloured(&self) -> bool {
         let screen = self.screen.lock().expect("no panic");
         let (rows, columns) = screen.screen().size();
+        let (rows, columns) = (rows.get(), columns.get());
         let mut cells = (0..rows).flat_map(|row| (0..columns).map(move |column| (row, column)));
         cells.any(|(row, column)| {
             let cell = screen.screen().cell(row, column);
@@ -194,6 +200,11 @@ impl Drop for Terminal {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// How many cells there are in a row or a column.
+fn cells(count: u16) -> NonZero<u16> {
+    NonZero::new(count).expect("a terminal has cells")
 }
 
 fn set_size(slave: &OwnedFd, columns: u16, rows: u16) {
