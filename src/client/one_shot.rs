@@ -176,11 +176,11 @@ impl Front for OneShot {
                 self.heard(now);
                 self.answered(number, answer, client, now);
             }
-            Output::Noted { about, sentence } => {
-                if about != NoteKind::Greeting {
-                    self.say(&escape_line(&sentence));
-                }
-            }
+            Output::Noted {
+                about: NoteKind::Greeting,
+                ..
+            } => {}
+            Output::Noted { sentence, .. } => self.say(&escape_line(&sentence)),
             Output::Changed(change) => self.changed(&change, client, now),
             Output::RoundTrip(_) | Output::Status { .. } => self.heard(now),
             _ => {}
