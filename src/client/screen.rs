@@ -3,11 +3,11 @@
 //! A state machine like line mode, on a grid of cells: keys, pastes and what the client says go in, and
 //! out come the bytes that bring the terminal up to date. In reading order:
 //!
-//! 1. [`entrance`]: the first screen, on which one logs in or makes an account
-//! 2. [`chat`]: who is logged in, with [`conversations`] for the messages, [`view`] for the part of them
-//!    that is seen, [`entries`] for how they look, [`editor`] and [`commands`] for what is typed
-//! 3. [`status`]: the last row, which tells how it is with the servers
-//! 4. [`draw`]: all of it on one grid, and [`paper`]: from grid to grid
+//! 1. `entrance`: the first screen, on which one logs in or makes an account
+//! 2. `chat`: who is logged in, with `conversations` for the messages, `view` for the part of them
+//!    that is seen, `entries` for how they look, `editor` and `commands` for what is typed
+//! 3. `status`: the last row, which tells how it is with the servers
+//! 4. `draw`: all of it on one grid, and `paper`: from grid to grid
 //!
 //! **What is sent.** One's own message is there at once, with a mark and a word that call it pending. Both
 //! go when a server has acknowledged it, and not before. What was pending when the session was lost is
@@ -224,7 +224,7 @@ impl Front for Screen {
     fn handle_written(&mut self, client: &mut Client, now: Time) {
         self.begin(client, now);
         if let Some(chat) = self.chat.as_mut().filter(|_| self.leaving.is_none()) {
-            chat.handle_written(client, now);
+            self.is_stale |= chat.handle_written(client, now);
         }
     }
 
@@ -272,6 +272,7 @@ impl Screen {
             return;
         }
         self.started_at = Some(now);
+        self.is_stale = true;
         if let Some(password) = self.password.take() {
             let name = self.entrance.name.text().to_owned();
             let session = (self.fresh_session)();

@@ -133,7 +133,7 @@ pub(super) struct Chat {
     /// Rows of messages that are on the screen.
     pub height: usize,
     /// What is known about the other one's presence.
-    pub presence: Option<(Name, bool)>,
+    pub presence: Option<bool>,
     /// The first page of messages is still to come.
     pub is_loading: bool,
     /// What the other side of the clock says.
@@ -270,7 +270,6 @@ impl Chat {
     /// Asks what is to be asked from time to time.
     pub fn handle_timeout(&mut self, client: &mut Client, now: Time) {
         if self.presence_at.is_some_and(|at| at <= now) {
-            self.presence_at = None;
             self.ask_presence(client, now);
         }
     }
@@ -281,28 +280,30 @@ impl Chat {
     }
 
     /// The screen that was drawn is written out: what was on it is read, and above it
-    /// there is to be more.
-    pub fn handle_written(&mut self, client: &mut Client, now: Time) {
+    /// there is to be more. `true` if that can be seen.
+    pub fn handle_written(&mut self, client: &mut Client, now: Time) -> bool {
         if client.identity().is_none() {
-            return;
+            return false;
         }
-        self.call_read(client, now);
-        self.load_above(client, now);
+        let is_read = self.call_read(client, now);
+        let is_loading = self.load_above(client, now);
+        is_read || is_loading
     }
 
     /// Calls read what was written out, in one request at a time.
-    fn call_read(&mut self, client: &mut Client, now: Time) {
+    fn call_read(&mut self, client: &mut Client, now: Time) -> bool {
+        let mut is_read = false;
         if let Some((key, up_to)) = self.drawn
             && let Some(conversation) = self.conversations.of_mut(key)
         {
-            conversation.shown(up_to);
+            is_read = conversation.shown(up_to);
         }
         let is_asking = self
             .asked
             .values()
             .any(|asked| matches!(asked, Asked::Read));
         if is_asking || !client.can_ask() {
-            return;
+            return is_read;
         }
         let mut all = self.conversations.all_mut();
         let read = all.find_map(|conversation| conversation.take_read());
@@ -315,27 +316,29 @@ impl Chat {
             };
             self.ask(Asked::Read, &request, client, now);
         }
+        is_read
     }
 
     /// Loads what is older than the first row, if there is something.
-    fn load_above(&mut self, client: &mut Client, now: Time) {
+    fn load_above(&mut self, client: &mut Client, now: Time) -> bool {
         let seen = self.view.seen;
         let Some(key) = self.drawn.map(|(key, _)| key).filter(|_| !self.is_loading) else {
-            return;
+            return false;
         };
         let Some(conversation) = self.conversations.of(key) else {
-            return;
+            return false;
         };
         let is_due = seen.is_top || seen.from <= conversation.loaded_from;
         let is_asking =
             |asked: &Asked| matches!(asked, Asked::Older { key: asked, .. } if *asked == key);
-        if !is_due || !conversation.may_load() || self.asked.values().any(is_asking) {
-            return;
+        let may_load = conversation.may_load() && client.can_ask();
+        if !is_due || !may_load || self.asked.values().any(is_asking) {
+            return false;
         }
         let scope = match (conversation.id, conversation.name()) {
             (Some(id), _) => HistoryScope::Conversation(id),
             (None, Some(name)) => HistoryScope::With(name),
-            (None, None) => return,
+            (None, None) => return false,
         };
         let before = conversation.loaded_from;
         let request = Request::History {
@@ -343,7 +346,8 @@ impl Chat {
             limit: PAGE_MESSAGES,
             before,
         };
-        self.ask(Asked::Older { key, before }, &request, client, now);
+        let asked = Asked::Older { key, before };
+        self.ask(asked, &request, client, now).is_some()
     }
 
     /// The open conversation has messages above that are being loaded.
@@ -362,22 +366,33 @@ impl Chat {
         self.ask(Asked::First { pages, oldest }, &request, client, now);
     }
 
+    /// Asks whether the other one of the open conversation is online, and again later.
     fn ask_presence(&mut self, client: &mut Client, now: Time) {
-        let open = self.open.and_then(|key| self.conversations.of(key));
-        let Some(name) = open.and_then(|conversation| conversation.name()) else {
+        self.presence_at = None;
+        let Some(name) = self.open_name() else {
             return;
         };
-        let online = None;
         let is_asking = |asked: &Asked| matches!(asked, Asked::Presence { .. });
-        if !self.asked.values().any(is_asking) {
-            let request = Request::List {
-                pattern: name.as_str(),
-            };
-            self.ask(Asked::Presence { name, online }, &request, client, now);
+        if self.asked.values().any(is_asking) {
+            return;
         }
+        if !client.can_ask() {
+            self.presence_at = Some(now + PRESENCE_INTERVAL);
+            return;
+        }
+        let pattern = name.as_str();
+        let online = None;
+        let asked = Asked::Presence { name, online };
+        self.ask(asked, &Request::List { pattern }, client, now);
     }
 
-    /// Asks for something; what nobody waits for is not asked when too much is open.
+    /// The account with which the open conversation is.
+    fn open_name(&self) -> Option<Name> {
+        let open = self.open.and_then(|key| self.conversations.of(key));
+        open.and_then(|conversation| conversation.name())
+    }
+
+    /// Asks for something, and says so if that is not possible.
     fn ask(
         &mut self,
         asked: Asked,

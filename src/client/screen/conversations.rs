@@ -129,12 +129,12 @@ impl Conversation {
         self.bytes >= CONVERSATION_BYTES_MAX
     }
 
-    /// Everything up to this id was shown.
-    pub fn shown(&mut self, up_to: OpNumber) {
+    /// Everything up to this id was shown. `true` if some of it was unread.
+    pub fn shown(&mut self, up_to: OpNumber) -> bool {
         let left = self.unread.split_off(&up_to.next());
-        if let Some(last) = std::mem::replace(&mut self.unread, left).last() {
-            self.seen = self.seen.max(*last);
-        }
+        let shown = std::mem::replace(&mut self.unread, left);
+        self.seen = shown.last().map_or(self.seen, |last| self.seen.max(*last));
+        !shown.is_empty()
     }
 
     /// Up to which id it is to be called read, if that was not done yet, and is done now.
@@ -410,7 +410,7 @@ mod tests {
         all.take_in(message(7, 4, "bob", "alice"), Source::Delivery);
         let conversation = all.of_mut(key).unwrap();
         assert_eq!(conversation.take_read(), None);
-        conversation.shown(OpNumber(6));
+        assert!(conversation.shown(OpNumber(6)));
         let read = Some((ConversationId(4), OpNumber(6)));
         assert_eq!(
             (conversation.take_read(), conversation.take_read()),

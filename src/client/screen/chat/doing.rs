@@ -16,9 +16,7 @@ impl Chat {
     pub(super) fn enter(&mut self, client: &mut Client, now: Time) {
         let typed = self.input.text().to_owned();
         if typed.trim().is_empty() {
-            if self.shows_list() && self.open.is_some() {
-                self.list_is_shown = false;
-            }
+            self.list_is_shown &= self.open.is_none();
             return;
         }
         let done = match parse(&typed) {

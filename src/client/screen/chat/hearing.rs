@@ -92,9 +92,13 @@ impl Chat {
                     "there is no command and no account /{name}; /help lists the commands"
                 )),
             },
-            (Asked::Presence { name, online }, answer) => {
+            // Another conversation may have been opened meanwhile.
+            (Asked::Presence { name, .. }, _) if self.open_name() != Some(name) => {
+                self.ask_presence(client, now);
+            }
+            (Asked::Presence { online, .. }, answer) => {
                 if answer.is_ok() {
-                    self.presence = online.map(|online| (name, online));
+                    self.presence = online;
                 }
                 self.presence_at = Some(now + PRESENCE_INTERVAL);
             }

@@ -271,7 +271,7 @@ fn draw_header(chat: &Chat, area: Rect, canvas: &mut Canvas) {
     if chat.is_loading_above() {
         facts.push("loading…".to_owned());
     }
-    if let Some((_, online)) = chat.presence {
+    if let Some(online) = chat.presence {
         facts.push(if online { "online" } else { "offline" }.to_owned());
     }
     let elsewhere: usize = chat
