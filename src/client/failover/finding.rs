@@ -275,6 +275,24 @@ impl Client {
         })
     }
 
+    /// Whether more was seen since a connection's hello than that says. Its server may have come to
+    /// know it, too, or may not.
+    fn is_outdated(&self, id: LinkId) -> bool {
+        let hello = self.links.get(&id).and_then(|link| link.hello.as_ref());
+        hello.is_some_and(|hello| self.objection(hello).is_some())
+    }
+
+    /// Asks a server by a new connection what it knows by now, before any other.
+    fn connect_anew(&mut self, id: LinkId) {
+        if let Some(link) = self.links.get(&id) {
+            let address = link.address;
+            self.hang_up(id);
+            self.search.round_at = None;
+            self.search.queue.retain(|it| *it != address);
+            self.search.queue.push_front(address);
+        }
+    }
+
     /// Goes on as whoever was logged in, if anybody was.
     fn log_in_again(&mut self, id: LinkId, now: Time) {
         let Some(identity) = self.identity.clone() else {
@@ -310,7 +328,9 @@ impl Client {
             Some(Stage::Resuming(resuming)) if resuming == number => match answer {
                 Ok(_) => {
                     self.serve_by(id, now);
-                    self.succeeded();
+                    if self.current == Some(id) {
+                        self.succeeded();
+                    }
                 }
                 Err(refusal) => self.not_let_in(id, refusal, now),
             },
@@ -334,6 +354,9 @@ impl Client {
 
     /// From now on this is the connection that serves.
     fn serve_by(&mut self, id: LinkId, now: Time) {
+        if self.is_outdated(id) {
+            return self.connect_anew(id);
+        }
         // Those that wait for their cluster are kept until this one has done something.
         self.hang_up_all(|other, stage| other != id && !matches!(stage, Stage::Waiting { .. }));
         let Some(link) = self.links.get_mut(&id) else {
@@ -432,6 +455,7 @@ impl Client {
             }
             // What it was asked before and has not answered cannot be asked by it again.
             match self.links[&id].connection.is_settled() {
+                true if self.is_outdated(id) => self.connect_anew(id),
                 true => self.log_in_again(id, now),
                 false => self.forget(id, "leaves requests without an answer".to_owned()),
             }

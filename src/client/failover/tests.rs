@@ -369,6 +369,36 @@ fn a_cluster_that_is_not_ready_for_minutes_is_asked_about_once_a_second() {
 }
 
 #[test]
+fn a_server_that_has_become_ready_says_again_what_it_knows_if_more_was_seen_meanwhile() {
+    let mut chat = Chat::served(&[5001, 5002]);
+    chat.ask(&login(Deliver::Nothing));
+    chat.hears(1, Server::default().refuse(2, ErrorCode::NotReady));
+    chat.connect(2, 7);
+    chat.hears(2, Server::default().refuse(2, ErrorCode::NotReady));
+    let note = Push::Note {
+        about: NoteKind::Ready,
+        sentence: "ready",
+    };
+    let said = chat.hears(1, Server::default().push(note));
+    assert_eq!(said, "hang up 1\ndial 5001 as 3\n");
+    assert!(
+        chat.connect(3, 7)
+            .contains("by 3: send 2 (2..) Login alice\n")
+    );
+
+    // Of two that are asked at the same time the one that knows less may answer first.
+    let mut chat = Chat::logged_in(&[5001, 5002, 5003], Deliver::Nothing);
+    chat.closes(1);
+    chat.until(150);
+    assert_eq!(chat.connect(2, 1), "by 2: send 3 (3..) Resume\n");
+    assert_eq!(chat.connect(3, 2), "by 3: send 4 (4..) Resume\n");
+    let said = chat.hears(2, Server::default().answer(3, welcome(None)));
+    assert_eq!(said, "hang up 2\n");
+    let said = chat.hears(3, Server::default().answer(4, welcome(None)));
+    assert!(said.contains("serves now"), "{said}");
+}
+
+#[test]
 fn a_server_that_says_nothing_for_a_second_is_left() {
     let mut chat = Chat::logged_in(&[5001, 5002], Deliver::Nothing);
     chat.until(500);
