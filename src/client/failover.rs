@@ -195,11 +195,11 @@ impl Client {
         self.deliveries.last_seen()
     }
 
-    /// After everything that happened: what there is to send is sent, and what there is to look
-    /// for is looked for.
+    /// After everything that happened: what there is to look for is looked for, and what there is
+    /// to send is sent, also by a connection that serves only now.
     fn go_on(&mut self, now: Time) {
-        self.send_open(now);
         self.seek(now);
+        self.send_open(now);
         // What was asked of a new connection, and what the connections have to say to all that.
         for id in self.links.keys().copied().collect::<Vec<_>>() {
             self.drain(id, now);

@@ -221,7 +221,7 @@ impl Client {
                 After::SessionGone => self.tell(number, Err(refusal), now),
             },
             Ok(answer) => {
-                if !open.is_own {
+                if !open.wish.is_for_anybody() {
                     self.succeeded();
                 }
                 self.tell(number, Ok(answer), now);

@@ -75,8 +75,10 @@ pub(super) struct Search {
     round_at: Option<Time>,
     /// When the next server is tried though the one before has not failed.
     stagger_at: Time,
-    /// Rounds in vain since a server has last answered something.
+    /// Rounds in vain since a server has last done something.
     rounds: u32,
+    /// The one that serves has done something that only the primary does.
+    is_proven: bool,
     /// The primary, as a server named it that is not.
     hint: Option<SocketAddr>,
     /// The server that was lost last: it is tried after the others.
@@ -105,6 +107,7 @@ impl Search {
             round_at: Some(now),
             stagger_at: now,
             rounds: 0,
+            is_proven: false,
             hint: None,
             lost: None,
             slow: None,
@@ -145,6 +148,11 @@ impl Client {
             if self.is_trying() && (self.search.stagger_at > now || !self.is_only_greeting()) {
                 return;
             }
+            // It is there, and does not have to be connected to.
+            if let Some(id) = self.waiting_until(now).filter(|_| !self.is_trying()) {
+                self.is_ready(id, now);
+                continue;
+            }
             if let Some(at) = self.search.round_at {
                 if at > now {
                     return;
@@ -171,6 +179,15 @@ impl Client {
             return has_more.then_some(self.search.stagger_at);
         }
         self.search.round_at
+    }
+
+    /// A server that was not ready and is to be asked again by now.
+    fn waiting_until(&self, now: Time) -> Option<LinkId> {
+        let mut links = self.links.iter().filter(|(_, link)| {
+            let is_due = matches!(link.stage, Stage::Waiting { again_at } if again_at <= now);
+            is_due && link.connection.is_open()
+        });
+        links.next().map(|(id, _)| *id)
     }
 
     /// Whether a connection is on its way that may become the one that serves.
@@ -369,8 +386,7 @@ impl Client {
         let address = link.address;
         self.current = Some(id);
         self.is_new = false;
-        self.search.queue.clear();
-        self.search.round_at = None;
+        self.search.is_proven = false;
         if hello.cluster.0 != 0 {
             self.known.cluster = Some(hello.cluster);
         }
@@ -392,6 +408,9 @@ impl Client {
     pub(super) fn succeeded(&mut self) {
         self.search.rounds = 0;
         self.search.tried.clear();
+        self.search.queue.clear();
+        self.search.round_at = None;
+        self.search.is_proven = true;
         self.search.slow = None;
         self.hang_up_all(|_, stage| matches!(stage, Stage::Waiting { .. }));
     }
@@ -414,6 +433,14 @@ impl Client {
         let Some(named) = named else { return };
         let is_tried = self.search.tried.iter().any(|it| it.0 == named);
         let is_dialed = self.links.values().any(|link| link.address == named);
+        for link in self.links.values_mut() {
+            // It was not ready when it was asked last.
+            if let Stage::Waiting { again_at } = &mut link.stage
+                && link.address == named
+            {
+                *again_at = now;
+            }
+        }
         // Two that point to each other are no reason to run in a circle.
         if is_tried || self.search.round_at.is_some() {
             self.search.hint = Some(named);
@@ -436,7 +463,7 @@ impl Client {
         if self.current == Some(id) {
             self.current = None;
             self.take_back(id, now);
-            self.begin_looking(now);
+            self.look_on(now);
         }
         self.outputs
             .push_back(Output::Changed(Change::Waiting { address, sentence }));
@@ -474,7 +501,11 @@ impl Client {
         self.current = None;
         self.hang_up(id);
         self.take_back(id, now);
-        self.search.lost = Some(address);
+        if self.search.is_proven {
+            self.search.lost = Some(address);
+        } else {
+            self.search.tried.push((address, ending.to_string()));
+        }
         if matches!(ending, Ending::Silent(_)) {
             let times = self.search.patience(address) * 2;
             self.search.slow = Some((address, times.min(PATIENCE_MAX)));
@@ -486,16 +517,19 @@ impl Client {
                 why: ending,
             }));
         }
-        self.begin_looking(now);
+        self.look_on(now);
     }
 
-    fn begin_looking(&mut self, now: Time) {
-        // After some rounds in vain one that serves for a moment is no reason to hurry.
-        let pause = match self.search.rounds {
-            0 => Duration::ZERO,
-            _ => self.search.pause(),
-        };
-        self.search.round_at = Some(now + pause);
+    /// None serves any more. One that has done nothing was one of those that are tried in vain: the
+    /// round goes on, and a pause comes behind it, unless it was the first of all.
+    fn look_on(&mut self, now: Time) {
+        let is_first = self.search.rounds == 0 && self.search.queue.is_empty();
+        if self.search.is_proven || !self.has_open() {
+            self.search.round_at = Some(now);
+        } else if is_first && self.search.round_at.is_none() {
+            self.search.rounds = 1;
+            self.search.round_at = Some(now);
+        }
     }
 
     /// A connection is of no use.

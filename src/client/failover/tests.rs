@@ -399,6 +399,45 @@ fn a_server_that_has_become_ready_says_again_what_it_knows_if_more_was_seen_mean
 }
 
 #[test]
+fn servers_that_do_nothing_but_refuse_are_asked_with_pauses() {
+    let mut chat = Chat::served(&[5001, 5002]);
+    let mut said = chat.ask(&login(Deliver::Nothing));
+    let mut dials = 0;
+    while chat.now < at(60_000) && dials < 1000 {
+        for line in std::mem::take(&mut said).lines() {
+            let words: Vec<&str> = line.split([' ', ':']).collect();
+            match words[..] {
+                ["dial", _, "as", link] => {
+                    dials += 1;
+                    said.push_str(&chat.connect(link.parse().unwrap(), 1));
+                }
+                ["by", link, "", "send", number, _, "Login", _] => {
+                    let sentence = "127.0.0.1:5001 is the primary";
+                    let refused = elsewhere(number.parse().unwrap(), sentence);
+                    said.push_str(&chat.hears(link.parse().unwrap(), refused));
+                }
+                _ => {}
+            }
+        }
+        if said.is_empty() {
+            let wake = chat.client.poll_timeout().unwrap();
+            said = chat.until(wake.0.div_ceil(1_000_000));
+        }
+    }
+    assert!((120..300).contains(&dials), "{dials} in a minute");
+}
+
+#[test]
+fn a_server_that_was_not_ready_is_asked_at_once_when_another_one_says_that_it_leads() {
+    let mut chat = Chat::served(&[5001, 5002]);
+    chat.ask(&login(Deliver::Nothing));
+    chat.hears(1, Server::default().refuse(2, ErrorCode::NotReady));
+    chat.connect(2, 1);
+    let said = chat.hears(2, elsewhere(2, "127.0.0.1:5001 is the primary"));
+    assert!(said.contains("by 1: send 2 (2..) Login alice\n"), "{said}");
+}
+
+#[test]
 fn a_server_that_says_nothing_for_a_second_is_left() {
     let mut chat = Chat::logged_in(&[5001, 5002], Deliver::Nothing);
     chat.until(500);

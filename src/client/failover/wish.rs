@@ -180,7 +180,12 @@ impl Wish {
         matches!(self, Self::Login(_) | Self::Logout | Self::Delete { .. })
     }
 
-    /// Whether any server can answer it, to anybody.
+    /// Whether any server answers it, be it the primary or not.
+    pub fn is_for_anybody(&self) -> bool {
+        matches!(self, Self::Help | Self::Ping | Self::Status)
+    }
+
+    /// Whether it is answered to who is not logged in, too.
     pub fn needs_no_login(&self) -> bool {
         matches!(
             self,
