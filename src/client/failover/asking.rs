@@ -166,10 +166,11 @@ impl Client {
         }
     }
 
-    /// When something that was refused for now is to be sent again.
+    /// When something that was refused for now is to be sent again: the first of all, since what
+    /// stands behind it is not sent before.
     pub(super) fn retry_at(&self) -> Option<Time> {
         self.current?;
-        self.open.values().filter_map(|open| open.retry_at).min()
+        self.open.values().find_map(|open| open.retry_at)
     }
 
     /// A part of an answer came.
@@ -306,9 +307,10 @@ impl Client {
     pub(super) fn take_back(&mut self, id: LinkId, now: Time) {
         self.open.retain(|_, open| !open.is_own);
         for open in self.open.values_mut() {
+            // What this one would not do now the next one may.
+            open.retry_at = None;
             if open.sent_by == Some(id) {
                 open.sent_by = None;
-                open.retry_at = None;
                 open.items.clear();
             }
         }

@@ -605,6 +605,31 @@ fn what_is_refused_for_now_is_asked_again_and_holds_up_what_is_behind_it() {
 }
 
 #[test]
+fn what_is_refused_for_now_keeps_nobody_busy_and_the_next_server_is_asked_at_once() {
+    let mut chat = Chat::logged_in(&[5001, 5002], Deliver::Nothing);
+    chat.send("one");
+    chat.send("two");
+    // The first one is refused twice, and waits longer than the second.
+    let busy = |number| Server::default().refuse(number, ErrorCode::Busy);
+    chat.hears(1, busy(3));
+    chat.until(50);
+    chat.hears(1, busy(3));
+    chat.hears(1, busy(4));
+    assert_eq!(chat.until(149), "");
+    let said = chat.until(150);
+    assert_eq!(
+        said,
+        "by 1: send 3 (3..) Send bob one\nby 1: send 4 (3..) Send bob two\n"
+    );
+
+    chat.hears(1, busy(3));
+    chat.closes(1);
+    chat.connect(2, 1);
+    let said = chat.hears(2, Server::default().answer(5, welcome(None)));
+    assert!(said.contains("by 2: send 3 (3..) Send bob one\n"), "{said}");
+}
+
+#[test]
 fn a_log_goes_on_where_it_was_and_other_answers_come_whole() {
     let mut chat = Chat::logged_in(&[5001, 5002], Deliver::Nothing);
     let (after, limit) = (OpNumber(0), Some(3));
