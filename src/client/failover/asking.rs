@@ -154,6 +154,11 @@ impl Client {
             }
             is_first = false;
             if open.sent_by != Some(id) {
+                if open.was_sent
+                    && let Wish::Login(login) = &mut open.wish
+                {
+                    login.take_another_session();
+                }
                 open.sent_by = Some(id);
                 open.was_sent = true;
                 open.retry_at = None;

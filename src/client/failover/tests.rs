@@ -630,6 +630,21 @@ fn what_is_refused_for_now_keeps_nobody_busy_and_the_next_server_is_asked_at_onc
 }
 
 #[test]
+fn each_login_that_is_sent_is_for_a_session_of_its_own() {
+    let mut chat = Chat::served(&[5001]);
+    chat.ask(&login(Deliver::Nothing));
+    chat.closes(1);
+    chat.connect(2, 1);
+    chat.hears(2, Server::default().answer(2, welcome(Some(SECRET))));
+    let session = chat.client.identity().unwrap().session;
+    assert_eq!(
+        session,
+        Some(SessionId(10)),
+        "9 may still be opened by the first"
+    );
+}
+
+#[test]
 fn a_log_goes_on_where_it_was_and_other_answers_come_whole() {
     let mut chat = Chat::logged_in(&[5001, 5002], Deliver::Nothing);
     let (after, limit) = (OpNumber(0), Some(3));

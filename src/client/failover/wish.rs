@@ -195,6 +195,14 @@ impl Wish {
 }
 
 impl Login {
+    /// A login that was sent and not answered may still be done, long after the one that is sent in
+    /// its place: it would give the session a secret that nobody is told. Each is for a session of
+    /// its own; nothing was asked in any of them yet.
+    pub fn take_another_session(&mut self) {
+        let next = |session: SessionId| SessionId(session.0.wrapping_add(1).max(1));
+        self.session = self.session.map(next);
+    }
+
     pub fn request(&self) -> Request<'_> {
         Request::Login {
             name: &self.name,
