@@ -110,8 +110,21 @@ pub struct Client {
     down_since: Option<Time>,
     /// When the state of the cluster was asked for last.
     status_at: Time,
+    sabotage: Sabotage,
     /// In the order in which they happened.
     outputs: VecDeque<Output>,
+}
+
+/// Rules that a test has taken out, to see that they are missed.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sabotage {
+    /// After a failover a new session is opened, in which all numbers are new.
+    pub another_session: bool,
+    /// After a failover nothing is known of what has come.
+    pub seen_forgotten: bool,
+    /// A server is believed whatever it knows.
+    pub behind_believed: bool,
 }
 
 impl Client {
@@ -131,6 +144,7 @@ impl Client {
             is_new: true,
             down_since: None,
             status_at: now,
+            sabotage: Sabotage::default(),
             outputs: VecDeque::new(),
         };
         client.go_on(now);
@@ -193,6 +207,11 @@ impl Client {
     /// The highest id of a message that has come.
     pub fn last_seen(&self) -> OpNumber {
         self.deliveries.last_seen()
+    }
+
+    #[doc(hidden)]
+    pub fn sabotage(&mut self, sabotage: Sabotage) {
+        self.sabotage = sabotage;
     }
 
     /// After everything that happened: what there is to look for is looked for, and what there is

@@ -9,7 +9,7 @@ use super::super::connection::Connection;
 use super::super::event::Ending;
 use super::asking::Open;
 use super::{Change, Client, LinkId, Output, Settings, Wish};
-use crate::types::{ClusterId, ErrorCode, RequestNumber, Time, ViewNumber};
+use crate::types::{ClusterId, ErrorCode, RequestNumber, SessionId, Time, ViewNumber};
 use crate::wire::hello::Hello;
 use crate::wire::message::{Answer, Refusal, Request};
 
@@ -282,6 +282,7 @@ impl Client {
         }
         let (cluster, newest) = self.known.newest_view;
         let is_older = cluster == hello.cluster && hello.view < newest;
+        let is_older = is_older && !self.sabotage.behind_believed;
         (is_older || hello.cluster.0 == 0 && cluster.0 != 0).then(|| {
             format!(
                 "knows view {} at most, and view {} has been seen: it is behind, or was cut off (after \
@@ -321,8 +322,15 @@ impl Client {
             return;
         };
         link.stage = Stage::Resuming(number);
-        let login = Self::login_again(&identity, &self.deliveries);
+        if self.sabotage.seen_forgotten {
+            self.deliveries = Default::default();
+        }
+        let mut login = Self::login_again(&identity, &self.deliveries);
         let request = match (identity.session, identity.secret) {
+            (Some(session), Some(_)) if self.sabotage.another_session => {
+                login.session = Some(SessionId(session.0 ^ u128::from(number.0)));
+                login.request()
+            }
             (Some(session), Some(secret)) => Request::Resume {
                 session,
                 secret,
