@@ -1,6 +1,7 @@
 //! The client: arguments, exit codes, nothing else.
 
 use std::io::{self, IsTerminal};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -10,13 +11,15 @@ use jiff::tz::TimeZone;
 
 use lastword::client::address::{ServerAddress, resolve};
 use lastword::client::command;
-use lastword::client::driver::run;
+use lastword::client::driver::{Reads, run};
 use lastword::client::failover::Settings;
 use lastword::client::front::{Exit, Front};
 use lastword::client::line::{LineMode, LineOptions};
 use lastword::client::one_shot::{Credentials, Format, Job, OneShot};
 use lastword::client::password::{PasswordError, PasswordSource};
+use lastword::client::screen::{Screen, ScreenOptions};
 use lastword::client::show::{Colours, Conversation};
+use lastword::client::terminal::FullScreen;
 use lastword::limits::{HISTORY_MESSAGES_DEFAULT, HISTORY_MESSAGES_MAX};
 use lastword::types::{OpNumber, SessionId, Timestamp};
 use lastword::wire::message::{HistoryScope, Refusal};
@@ -34,7 +37,7 @@ Examples:
 Exit codes: 0 it was acknowledged, 1 it was refused or failed, 2 wrong arguments,
 3 no server answered in time; a signal counts as shells count it (Ctrl+C: 130).";
 
-/// Chat with people on a Lastword server. Without a command: type HELP once it runs.
+/// Chat with people on a Lastword server. Without a command it takes the terminal; /help lists what there is.
 #[derive(Parser)]
 #[command(name = "client", version, after_help = EXAMPLES)]
 struct Arguments {
@@ -58,7 +61,7 @@ struct Arguments {
     #[arg(long, value_name = "FILE", global = true)]
     password_file: Option<PathBuf>,
 
-    /// Lines only: no prompt, no colours
+    /// Lines only, instead of the full screen: no prompt, no colours
     #[arg(long, global = true)]
     plain: bool,
 
@@ -191,8 +194,44 @@ impl From<Refusal> for Failure {
 fn start(mut arguments: Arguments) -> Result<Exit, Failure> {
     match arguments.command.take() {
         Some(command) => one_shot(&arguments, command),
+        None if wants_screen(&arguments) => full_screen(&arguments),
         None => line_mode(&arguments),
     }
+}
+
+/// Whether the client has a terminal for itself, which can do more than write line after line.
+fn wants_screen(arguments: &Arguments) -> bool {
+    let is_dumb = std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
+    let has_terminal = io::stdin().is_terminal() && io::stdout().is_terminal();
+    !arguments.plain && !is_dumb && has_terminal
+}
+
+fn full_screen(arguments: &Arguments) -> Result<Exit, Failure> {
+    /// How often the state of the cluster is asked for, to be shown.
+    const STATUS_INTERVAL: Duration = Duration::from_secs(2);
+    let servers = servers(arguments)?;
+    let source = source(arguments, true);
+    let password = match &arguments.user {
+        Some(user) if source.has_answer() => Some(password(arguments, user, true)?),
+        _ => None,
+    };
+    let mut settings = Settings::new(servers.clone(), fresh_session().0 as u64);
+    settings.status_interval = Some(STATUS_INTERVAL);
+    let terminal = FullScreen::take().map_err(failed)?;
+    let options = ScreenOptions {
+        size: terminal.size(),
+        colours: colours(arguments),
+        zone: TimeZone::system(),
+        wall: wall_time(),
+        servers,
+        user: arguments.user.clone(),
+        password,
+    };
+    let mut screen = Screen::new(options, Box::new(fresh_session));
+    let exit = drive(&mut screen, settings, Reads::Keys);
+    drop(terminal);
+    eprint!("{}", screen.farewell());
+    exit
 }
 
 fn line_mode(arguments: &Arguments) -> Result<Exit, Failure> {
@@ -211,7 +250,7 @@ fn line_mode(arguments: &Arguments) -> Result<Exit, Failure> {
         login,
     };
     let mut front = LineMode::new(options, conversation(colours), Box::new(fresh_session));
-    connect(arguments, &mut front, true)
+    connect(arguments, &mut front, Reads::Lines)
 }
 
 fn one_shot(arguments: &Arguments, command: Command) -> Result<Exit, Failure> {
@@ -239,7 +278,7 @@ fn one_shot(arguments: &Arguments, command: Command) -> Result<Exit, Failure> {
     connect(
         arguments,
         &mut OneShot::new(job, format, credentials, fresh_session(), arguments.timeout),
-        false,
+        Reads::Nothing,
     )
 }
 
@@ -323,20 +362,27 @@ fn source(arguments: &Arguments, input_is_taken: bool) -> PasswordSource {
     }
 }
 
-fn connect(
-    arguments: &Arguments,
-    front: &mut impl Front,
-    reads_input: bool,
-) -> Result<Exit, Failure> {
-    let servers = resolve(&arguments.server, arguments.timeout).map_err(|error| Failure {
+fn connect(arguments: &Arguments, front: &mut impl Front, reads: Reads) -> Result<Exit, Failure> {
+    let settings = Settings::new(servers(arguments)?, fresh_session().0 as u64);
+    drive(front, settings, reads)
+}
+
+fn drive(front: &mut impl Front, settings: Settings, reads: Reads) -> Result<Exit, Failure> {
+    run(front, settings, state_folder(), reads).map_err(failed)
+}
+
+fn servers(arguments: &Arguments) -> Result<Vec<SocketAddr>, Failure> {
+    resolve(&arguments.server, arguments.timeout).map_err(|error| Failure {
         sentence: error.to_string(),
         exit: Exit::NobodyAnswered,
-    })?;
-    let settings = Settings::new(servers, fresh_session().0 as u64);
-    run(front, settings, state_folder(), reads_input).map_err(|error| Failure {
+    })
+}
+
+fn failed(error: io::Error) -> Failure {
+    Failure {
         sentence: error.to_string(),
         exit: Exit::Failed,
-    })
+    }
 }
 
 /// Where programs of this user remember things, as the XDG base directories have it.
@@ -360,11 +406,14 @@ fn colours(arguments: &Arguments) -> Colours {
 }
 
 fn conversation(colours: Colours) -> Conversation {
+    Conversation::new(TimeZone::system(), colours, wall_time())
+}
+
+fn wall_time() -> Timestamp {
     let since_1970 = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
-    let now = Timestamp(u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX));
-    Conversation::new(TimeZone::system(), colours, now)
+    Timestamp(u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX))
 }
 
 fn fresh_session() -> SessionId {

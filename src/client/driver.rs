@@ -33,9 +33,20 @@ const LINKS: usize = 2;
 /// Lines taken from standard input before the server has its turn.
 const LINES_PER_TURN_MAX: usize = 256;
 
-/// Runs `front` with a client of these `settings` to its end. Standard input is read only if
-/// `reads_input`. The members of the cluster are remembered in the folder `remembers`, if there is
-/// one, and those of last time are tried, too.
+/// What is read from standard input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reads {
+    /// Nothing.
+    Nothing,
+    /// Lines, from wherever they come.
+    Lines,
+    /// Keys, from a terminal that has been taken over
+    /// ([`FullScreen`](super::terminal::FullScreen)).
+    Keys,
+}
+
+/// Runs `front` with a client of these `settings` to its end. The members of the cluster are remembered
+/// in the folder `remembers`, if there is one, and those of last time are tried, too.
 ///
 /// # Errors
 /// The system does not give what a loop needs, or standard output fails other than by being
@@ -44,15 +55,17 @@ pub fn run(
     front: &mut impl Front,
     mut settings: Settings,
     remembers: Option<PathBuf>,
-    reads_input: bool,
+    reads: Reads,
 ) -> io::Result<Exit> {
     let remembered = remembers.map(|folder| Remembered::new(folder, &settings.servers));
     if let Some(remembered) = &remembered {
         settings.members = remembered.members();
     }
     let mut driver = Driver::new(Client::new(settings, now()), remembered)?;
-    if reads_input {
-        driver.start_keyboard(io::BufReader::new(io::stdin()))?;
+    match reads {
+        Reads::Nothing => {}
+        Reads::Lines => driver.start_keyboard(io::BufReader::new(io::stdin()))?,
+        Reads::Keys => driver.start_keys()?,
     }
     loop {
         if let Some(exit) = driver.turn(front)? {
@@ -78,6 +91,10 @@ struct Driver {
     chunk: Box<[u8]>,
     /// There may be more lines than one turn takes.
     may_type: bool,
+    /// Standard output is a terminal that may be closed: then there is still a session to end.
+    output_may_vanish: bool,
+    /// That has happened.
+    output_is_gone: bool,
 }
 
 /// A connection's socket.
@@ -108,7 +125,21 @@ impl Driver {
             sockets: BTreeMap::new(),
             chunk: vec![0; READ_BUDGET_BYTES].into_boxed_slice(),
             may_type: false,
+            output_may_vanish: false,
+            output_is_gone: false,
         })
+    }
+
+    fn start_keys(&mut self) -> io::Result<()> {
+        let waker = Arc::new(Waker::new(self.poll.registry(), KEYBOARD)?);
+        let thread_waker = Arc::clone(&waker);
+        let keyboard = Keyboard::start_keys(move || {
+            // As below.
+            let _ = thread_waker.wake();
+        })?;
+        self.keyboard = Some((keyboard, waker));
+        self.output_may_vanish = true;
+        Ok(())
     }
 
     fn start_keyboard(&mut self, input: impl BufRead + Send + 'static) -> io::Result<()> {
@@ -332,6 +363,9 @@ impl Driver {
     /// Writes out what the front has to say. `Some` if nobody reads it any more.
     fn write_text(&mut self, front: &mut impl Front) -> io::Result<Option<Exit>> {
         let Written { output, error } = front.take_text(&self.client, now());
+        if self.output_is_gone {
+            return Ok(None);
+        }
         let mut stdout = io::stdout().lock();
         let written = stdout
             .write_all(output.as_bytes())
@@ -342,6 +376,11 @@ impl Driver {
         match written {
             Ok(()) => {
                 front.handle_written(&mut self.client, now());
+                Ok(None)
+            }
+            Err(_) if self.output_may_vanish => {
+                self.output_is_gone = true;
+                front.handle_signal(SIGHUP, &mut self.client, now());
                 Ok(None)
             }
             Err(error) if error.kind() == ErrorKind::BrokenPipe => {
@@ -358,7 +397,7 @@ impl Driver {
     fn hide_or_show(&mut self, front: &impl Front) {
         match (front.wants(&self.client), &self.hidden) {
             (Wants::Secret, None) => self.hidden = Hidden::start(),
-            (Wants::Line | Wants::Nothing, Some(_)) => self.hidden = None,
+            (Wants::Line | Wants::Nothing | Wants::Keys, Some(_)) => self.hidden = None,
             _ => {}
         }
     }

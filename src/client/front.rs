@@ -1,7 +1,9 @@
 //! Who uses a client, and how does it end?
 //!
-//! Line mode and a one-shot command are both a [`Front`]: a state machine like the client, which the
-//! driver feeds with what was typed and what the client says, and from which it takes text to write.
+//! The full screen, line mode and a one-shot command are each a [`Front`]: a state machine like the client, which
+//! the driver feeds with what was typed and what the client says, and from which it takes text to write.
+
+use crossterm::event::KeyEvent;
 
 use super::failover::{Client, Output};
 use crate::types::Time;
@@ -50,6 +52,17 @@ pub enum Typed {
     NotUtf8,
     /// There is no more.
     End,
+    /// A key was pressed, on a terminal that is used as a full screen.
+    Key(KeyEvent),
+    /// A text was pasted there.
+    Pasted(String),
+    /// The terminal has another size.
+    Resized {
+        /// Its columns.
+        columns: u16,
+        /// Its rows.
+        rows: u16,
+    },
 }
 
 /// What a front can take from standard input.
@@ -61,6 +74,8 @@ pub enum Wants {
     Line,
     /// A line that must not be seen on a terminal.
     Secret,
+    /// Keys as they are pressed.
+    Keys,
 }
 
 /// How a client ends.

@@ -8,12 +8,13 @@
 use std::io::{self, BufRead, Read};
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 
+use crossterm::event::{self, Event, KeyEventKind};
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 
 use super::front::Typed;
 use crate::limits::LINE_BYTES_MAX;
 
-/// Lines that were read and not taken yet.
+/// Lines (or keys) that were read and not taken yet.
 const LINES_WAITING_MAX: usize = 64;
 
 /// The reading end of standard input.
@@ -40,7 +41,20 @@ impl Keyboard {
         })
     }
 
-    /// The next line, if there is one already. The end is told once.
+    /// Reads the keys of the terminal from now on, and calls `wake` when there is something to take.
+    /// It has to be one that hands them over one by one.
+    pub fn start_keys(wake: impl Fn() + Send + 'static) -> io::Result<Self> {
+        let (sender, lines) = sync_channel(LINES_WAITING_MAX);
+        std::thread::Builder::new()
+            .name("keyboard".into())
+            .spawn(move || read_keys(&sender, wake))?;
+        Ok(Self {
+            lines,
+            ended: false,
+        })
+    }
+
+    /// The next line or key, if there is one already. The end is told once.
     pub fn take(&mut self) -> Option<Typed> {
         if self.ended {
             return None;
@@ -53,6 +67,25 @@ impl Keyboard {
         self.ended = matches!(typed, Typed::End);
         Some(typed)
     }
+}
+
+fn read_keys(keys: &SyncSender<Typed>, wake: impl Fn()) {
+    // Where the terminal is gone there is nothing more to come: the thread ends, and with it the channel.
+    while let Ok(event) = event::read() {
+        let typed = match event {
+            Event::Key(key) if key.kind != KeyEventKind::Release => Typed::Key(key),
+            Event::Paste(text) => Typed::Pasted(text),
+            Event::Resize(columns, rows) => Typed::Resized { columns, rows },
+            _ => continue,
+        };
+        if keys.send(typed).is_err() {
+            return;
+        }
+        wake();
+    }
+    // What is left in the channel is taken before its end.
+    let _ = keys.send(Typed::End);
+    wake();
 }
 
 fn read_lines(mut input: impl BufRead, lines: &SyncSender<Typed>, wake: impl Fn()) {
@@ -140,6 +173,7 @@ mod tests {
                 Typed::TooLong => "too long".into(),
                 Typed::NotUtf8 => "not utf-8".into(),
                 Typed::End => return words,
+                _ => unreachable!("nobody pressed a key"),
             };
             words.push(word);
         }

@@ -205,6 +205,8 @@ impl Front for LineMode {
             }
             Typed::TooLong => self.refuse("this line", &ErrorCode::TooLong.into()),
             Typed::NotUtf8 => self.refuse("this line", &ErrorCode::NotUtf8.into()),
+            // Nobody reads single keys for line mode.
+            Typed::Key(_) | Typed::Pasted(_) | Typed::Resized { .. } => {}
             Typed::Line(line) => match self.secret.take() {
                 Some(secret_for) => {
                     self.out.push('\n');
@@ -257,7 +259,7 @@ impl Front for LineMode {
     fn take_text(&mut self, client: &Client, _: Time) -> Written {
         if self.options.has_prompt && !self.prompt_is_shown {
             let prompt = match (self.wants(client), client.identity()) {
-                (Wants::Nothing, _) => None,
+                (Wants::Nothing | Wants::Keys, _) => None,
                 (Wants::Secret, _) => Some(self.secret_prompt().to_owned()),
                 (Wants::Line, _) if !self.is_idle() => None,
                 (Wants::Line, Some(identity)) => Some(format!("{}> ", identity.name)),

@@ -9,9 +9,10 @@
 //! 3. [`front`]: who uses a client, and how it ends
 //! 4. [`mod@line`]: commands typed by a person or piped in by a script, with [`command`] to understand
 //!    them; [`one_shot`]: one command and its exit code
-//! 5. [`show`]: messages for people and for programs
-//! 6. [`driver`]: the loop that brings sockets, the clock, signals and standard input to all this
-//! 7. [`address`], [`password`] and [`remembered`]: what is needed before the first connection
+//! 5. [`mod@screen`]: the full screen; [`terminal`] takes a terminal over for it, and gives it back
+//! 6. [`show`]: messages for people and for programs
+//! 7. [`driver`]: the loop that brings sockets, the clock, signals and standard input to all this
+//! 8. [`address`], [`password`] and [`remembered`]: what is needed before the first connection
 //!
 //! One rule stands above the rest: nothing is called done that no server has acknowledged.
 
@@ -28,6 +29,8 @@ pub mod line;
 pub mod one_shot;
 pub mod password;
 pub mod remembered;
+pub mod screen;
 #[cfg(test)]
 mod scripted;
 pub mod show;
+pub mod terminal;

@@ -61,6 +61,11 @@ pub enum PasswordError {
 }
 
 impl PasswordSource {
+    /// There is a password, or at least a file for it, without anybody being asked.
+    pub fn has_answer(&self) -> bool {
+        self.file.is_some() || self.environment.is_some()
+    }
+
     /// The password. On a terminal it is asked for with `prompt`, and if it is a new one, twice.
     pub fn password(&self, prompt: &str, is_new: bool) -> Result<String, PasswordError> {
         if let Some(path) = &self.file {

@@ -154,7 +154,7 @@ fn is_dangerous(character: char) -> bool {
 }
 
 /// A time that cannot be is shown as the last one that can.
-fn moment(time: Timestamp) -> jiff::Timestamp {
+pub(super) fn moment(time: Timestamp) -> jiff::Timestamp {
     i64::try_from(time.0)
         .ok()
         .and_then(|milliseconds| jiff::Timestamp::from_millisecond(milliseconds).ok())

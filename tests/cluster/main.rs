@@ -28,6 +28,7 @@ mod measure;
 mod partitions;
 mod pauses;
 mod people;
+mod screens;
 mod strangers;
 mod verdict;
 mod writes;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::common::eventually;
 use crate::common::random::Random;
-use crate::common::text::{Message, TextClient};
+use crate::common::text::Message;
 use crate::rig::Cluster;
 use crate::rig::person::{Person, Shown};
 
@@ -154,44 +154,4 @@ fn compare(name: &str, shown: &Shown, log: &[Message]) {
     assert_eq!(shown.came, came, "what came to {name}");
     let refused = shown.rest.iter().find(|line| line.starts_with("SEND"));
     assert_eq!(refused, None);
-}
-
-#[test]
-#[ignore = "takes minutes, and says nothing but figures"]
-fn measure_from_a_kill_to_sent() {
-    let mut cluster = Cluster::to_be_started(3, &[]);
-    cluster.form();
-    for name in ["alice", "bob"] {
-        cluster.text().create(name);
-    }
-    let mut alice = Person::at(cluster.service(), "alice");
-    let mut gaps = Vec::new();
-    for number in 0..50 {
-        let primary = cluster.until_all_in_sync();
-        alice.send("bob", &format!("before {number}"));
-        until_sent(&alice);
-        cluster[primary].kill();
-        let begin = Instant::now();
-        alice.send("bob", &format!("after {number}"));
-        until_sent(&alice);
-        gaps.push(begin.elapsed());
-        cluster[primary].start();
-    }
-    gaps.sort_unstable();
-    println!(
-        "kill -9 of the primary, a message from typed to sent, 50 times: median {:?}, worst {:?}",
-        gaps[gaps.len() / 2],
-        gaps[gaps.len() - 1]
-    );
-    let log = TextClient::messages(&mut cluster.login("bob"), "LOG");
-    assert_eq!(log.len(), 100);
-}
-
-/// Looks often: this is a figure.
-fn until_sent(person: &Person) {
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while person.waiting() > 0 {
-        assert!(Instant::now() < deadline, "{:?}", person.shown());
-        std::thread::sleep(Duration::from_micros(200));
-    }
 }

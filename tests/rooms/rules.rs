@@ -56,6 +56,26 @@ const OUTSIDE: &[Outside] = &[
         allowed: &["net", "server", "bin", "client::driver", "client::password"],
     },
     Outside {
+        what: "a terminal",
+        words: &[
+            "termios",
+            "enable_raw_mode",
+            "disable_raw_mode",
+            "stdin",
+            "stdout",
+            "stderr",
+        ],
+        allowed: &[
+            "net",
+            "server",
+            "bin",
+            "client::driver",
+            "client::keyboard",
+            "client::terminal",
+            "client::password",
+        ],
+    },
+    Outside {
         what: "a clock",
         words: &["Instant", "SystemTime", "clock_gettime", "::now"],
         allowed: &["net", "server", "bin", "client::driver", "store::worker"],

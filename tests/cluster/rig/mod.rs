@@ -6,6 +6,7 @@ pub mod cluster;
 pub mod hosts;
 pub mod person;
 pub mod server;
+pub mod terminal;
 
 pub use cluster::Cluster;
 pub use server::Server;
