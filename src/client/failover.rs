@@ -110,8 +110,21 @@ pub struct Client {
     down_since: Option<Time>,
     /// When the state of the cluster was asked for last.
     status_at: Time,
+    sabotage: Sabotage,
     /// In the order in which they happened.
     outputs: VecDeque<Output>,
+}
+
+/// Rules that a test has taken out, to see that they are missed.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sabotage {
+    /// After a failover a new session is opened, in which all numbers are new.
+    pub another_session: bool,
+    /// After a failover nothing is known of what has come.
+    pub seen_forgotten: bool,
+    /// A server is believed whatever it knows.
+    pub behind_believed: bool,
 }
 
 impl Client {
@@ -131,6 +144,7 @@ impl Client {
             is_new: true,
             down_since: None,
             status_at: now,
+            sabotage: Sabotage::default(),
             outputs: VecDeque::new(),
         };
         client.go_on(now);
@@ -195,11 +209,16 @@ impl Client {
         self.deliveries.last_seen()
     }
 
-    /// After everything that happened: what there is to send is sent, and what there is to look
-    /// for is looked for.
+    #[doc(hidden)]
+    pub fn sabotage(&mut self, sabotage: Sabotage) {
+        self.sabotage = sabotage;
+    }
+
+    /// After everything that happened: what there is to look for is looked for, and what there is
+    /// to send is sent, also by a connection that serves only now.
     fn go_on(&mut self, now: Time) {
-        self.send_open(now);
         self.seek(now);
+        self.send_open(now);
         // What was asked of a new connection, and what the connections have to say to all that.
         for id in self.links.keys().copied().collect::<Vec<_>>() {
             self.drain(id, now);

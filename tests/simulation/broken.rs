@@ -22,6 +22,12 @@ pub enum Variant {
     NoVeto,
     /// A promise binds nobody.
     Unbound,
+    /// A client goes on in another session after a failover, where its numbers are new.
+    AnotherSession,
+    /// A client forgets after a failover what it has seen.
+    SeenForgotten,
+    /// A client believes a server that is behind.
+    BehindBelieved,
 }
 
 impl Variant {
@@ -32,6 +38,9 @@ impl Variant {
         Self::NoStandingViews,
         Self::NoVeto,
         Self::Unbound,
+        Self::AnotherSession,
+        Self::SeenForgotten,
+        Self::BehindBelieved,
     ];
 
     pub fn name(self) -> &'static str {
@@ -42,6 +51,9 @@ impl Variant {
             Self::NoStandingViews => "no-standing-views",
             Self::NoVeto => "no-veto",
             Self::Unbound => "unbound",
+            Self::AnotherSession => "another-session",
+            Self::SeenForgotten => "seen-forgotten",
+            Self::BehindBelieved => "behind-believed",
         }
     }
 
@@ -58,6 +70,9 @@ impl Variant {
             Self::NoStandingViews => broken.replica.newest_view_only = true,
             Self::NoVeto => broken.replica.no_veto = true,
             Self::Unbound => broken.replica.unbound = true,
+            Self::AnotherSession => broken.client.another_session = true,
+            Self::SeenForgotten => broken.client.seen_forgotten = true,
+            Self::BehindBelieved => broken.client.behind_believed = true,
         }
         broken
     }

@@ -8,12 +8,12 @@ use std::collections::BTreeMap;
 
 use lastword::chat::Effects;
 use lastword::replica::{Entry, Role, Ticket};
-use lastword::types::{LogPosition, Member, Op, OpNumber, Outcome, ServerId, View, ViewNumber};
+use lastword::types::{ChatOp, LogPosition, Member, Op, Outcome, ServerId, View, ViewNumber};
 use lastword::wire::operation::decode_op;
 use lastword::wire::peer::Proposal;
 
-use super::clients::Reply;
 use super::process::Process;
+use super::told::Told;
 use super::trace::Fingerprint;
 use super::world::World;
 
@@ -22,8 +22,6 @@ use super::world::World;
 pub struct Checker {
     /// The one log: each op as the first server has applied it.
     log: Vec<Applied>,
-    /// By which op a text was sent.
-    texts: BTreeMap<String, u64>,
     /// Who led each view.
     primaries: BTreeMap<ViewNumber, Member>,
     /// Who proposed which members under each number.
@@ -31,8 +29,8 @@ pub struct Checker {
     /// The newest op that a client got an answer for.
     pub newest_acknowledged: u64,
     pub acknowledged: u64,
-    /// Messages that a client knows to be there.
-    answered: BTreeMap<String, u64>,
+    /// What clients were told.
+    pub told: Told,
     pub reads: u64,
     pub views: u64,
     /// These run, and somebody hears each of them, as the world knows it for the moment: none is
@@ -74,26 +72,6 @@ impl Checker {
                 host + 1
             ),
         }
-    }
-
-    /// A message was sent, says the state of a server.
-    fn sent(&mut self, text: &str, op: OpNumber) {
-        match self.texts.get(text) {
-            None => {
-                self.texts.insert(text.to_owned(), op.0);
-            }
-            Some(first) => assert_eq!(*first, op.0, "EXACTLY ONCE: {text:?} was sent by two ops"),
-        }
-    }
-
-    /// A client was told that its message was sent.
-    pub fn answered(&mut self, text: &str, op: OpNumber) {
-        assert_eq!(
-            self.texts.get(text),
-            Some(&op.0),
-            "EXACTLY ONCE: the answer to {text:?} names another op than it was sent by"
-        );
-        self.answered.insert(text.to_owned(), op.0);
     }
 
     /// A server leads a view.
@@ -152,7 +130,7 @@ impl Checker {
 
     /// At the end, with what a server has in its store: everything that was acknowledged, once.
     pub fn compare(&self, host: usize, found: &BTreeMap<u64, String>) {
-        for (text, op) in &self.answered {
+        for (text, op) in self.told.answered() {
             assert_eq!(
                 found.get(op),
                 Some(text),
@@ -160,13 +138,8 @@ impl Checker {
                 host + 1
             );
         }
-        let sent: BTreeMap<u64, String> = self
-            .texts
-            .iter()
-            .map(|(text, op)| (*op, text.clone()))
-            .collect();
         assert_eq!(
-            &sent,
+            &self.told.all(),
             found,
             "ONE ORDER: the messages on the server at {} (left: what was applied)",
             host + 1
@@ -203,27 +176,30 @@ impl World {
         };
         process.changes.append(&mut effects.changes);
         self.checker.applied(host, entry, outcome);
-        for message in &effects.messages {
-            self.checker.sent(message.text, message.id);
+        for sent in &effects.messages {
+            self.checker.told.sent(sent);
+        }
+        for session in &effects.ended_sessions {
+            self.checker.told.session_ended(*session);
+        }
+        if let (Op::Chat(ChatOp::CreateAccount { name, .. }), Some(Outcome::Created(_))) =
+            (&op, outcome)
+        {
+            self.checker.told.account_made(*name);
         }
         self.fingerprint.add(entry.op().0 << 8 | host as u64);
         self.fingerprint.add(Fingerprint::of(&entry.prepare));
-        if let Some(ticket) = ticket
-            && let Some(outcome) = outcome
-        {
-            self.acknowledge(host, process, entry, ticket, outcome);
+        if let Some(outcome) = outcome {
+            let asker = ticket.and_then(|it| process.service.asker(it));
+            if ticket.is_some() {
+                self.acknowledge(host, process, entry);
+            }
+            self.op_applied(host, process, asker, outcome, &effects);
         }
     }
 
     /// Somebody is told: the op has to be safe on the disk of every member of the view.
-    fn acknowledge(
-        &mut self,
-        host: usize,
-        process: &mut Process,
-        entry: &Entry,
-        ticket: Ticket,
-        outcome: Outcome,
-    ) {
+    fn acknowledge(&mut self, host: usize, process: &Process, entry: &Entry) {
         let (op, view) = (entry.op().0, entry.position.view);
         // Who led, and follows by now, has it from the next primary that an op of its is committed.
         let leads = process.replica.role() == Role::Primary;
@@ -248,9 +224,5 @@ impl World {
         self.checker.newest_acknowledged = self.checker.newest_acknowledged.max(op);
         self.checker.acknowledged += 1;
         self.say(|| format!("{} acknowledges op {op}", host + 1));
-        if let Some((asked, _)) = process.take(ticket) {
-            let number = asked.number;
-            self.reply(&asked, Reply::Done { number, outcome });
-        }
     }
 }

@@ -1,425 +1,504 @@
 //! What do people do meanwhile, and what do their clients when a server goes away?
 //!
-//! Each client makes an account, opens a session, and then sends, acknowledges and reads, with
-//! several requests open. It holds on to a server until that refuses, ends or says nothing for a
-//! while; then it tries the next, and sends what is open again, under the same numbers.
+//! The clients are the library's own ([`lastword::client::failover`]): here are the network, the
+//! clock and the people. Each makes an account, or shares that of another one, logs in, and then
+//! sends, acknowledges and reads, with several requests open. What the client says is compared with
+//! what is true.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 
+use lastword::client::event::{Message, Part};
+use lastword::client::failover::{self, Change, Input, LinkId, Output};
 use lastword::types::{
-    AccountId, ChatOp, Name, Op, OpNumber, Origin, Outcome, PasswordVersion, RequestNumber,
-    SecretHash, SessionId, SessionRequest, Text,
+    ErrorCode, Name, OpNumber, Password, RequestNumber, SessionId, Text, Time, ViewNumber,
 };
-use lastword::wire::operation::encode_op;
+use lastword::wire::message::{Answer, Deliver, HistoryScope, Refusal, Request};
 
+use super::lines::{CLIENT, Parcel};
+use super::network::service_address;
 use super::random::Random;
-use super::settings::{MILLISECOND, SECOND};
-use super::trace;
+use super::settings::{MILLISECOND, SECOND, Settings};
+use super::told::Wanted;
 use super::world::{Event, World};
 
 /// How long a client waits for an answer before it tries another server.
 const PATIENCE: u64 = 700 * MILLISECOND;
 /// How long one waits that is patient: it is there when a server wakes.
 const LONG_PATIENCE: u64 = 5 * SECOND;
+/// More often in a row no client has a reason to be woken at once.
+const SPINS_MAX: u32 = 100;
 
-/// Who has asked, by which connection.
-#[derive(Clone, Debug)]
-pub struct Asked {
-    pub client: usize,
-    pub connection: u64,
-    pub number: u64,
-}
-
-/// What is asked.
-#[derive(Clone, Debug)]
-pub enum Request {
-    /// For the log.
-    Op { number: u64, payload: Vec<u8> },
-    /// Out of the state: no older than what was acknowledged when it was asked.
-    Read { number: u64, newest: u64 },
-}
-
-/// What is answered.
-#[derive(Clone, Debug)]
-pub enum Reply {
-    Done {
-        number: u64,
-        outcome: Outcome,
-    },
-    Read,
-    /// It is not the primary; who is, if that is known.
-    Refused {
-        leader: Option<SocketAddr>,
-    },
-    /// The outcome is not known here.
-    Abandoned,
-    /// The connection has ended.
-    Lost,
-}
+const PASSWORD: &str = "correct-horse";
 
 /// What an open request is about.
 #[derive(Clone, Debug, PartialEq)]
 enum Wish {
     Account,
-    Session,
-    Message { to: usize, text: String },
+    Login,
+    Logout,
+    Message {
+        to: Name,
+        /// Somebody knew then that there is such an account.
+        is_known: bool,
+        text: String,
+    },
     Acknowledge,
+    Read(Wanted),
+}
+
+/// An open request.
+struct Question {
+    wish: Wish,
+    /// What was acknowledged to anybody when it was asked.
+    newest: u64,
+    /// In which session.
+    session: Option<SessionId>,
+    /// What has come of its answer.
+    got: Vec<Message>,
 }
 
 /// Somebody who chats.
 pub struct Client {
-    pub index: usize,
-    account: Option<AccountId>,
-    /// The account's session is open.
-    is_open: bool,
-    session: SessionId,
-    /// What is open: an answer is still wanted.
-    open: BTreeMap<u64, Wish>,
-    last_number: u64,
-    /// An open read: its number, and what was acknowledged when it was asked.
-    reading: Option<(u64, u64)>,
-    server: usize,
+    index: usize,
+    /// The account that it uses.
+    name: Name,
+    /// Others use it, too.
+    is_shared: bool,
+    core: failover::Client,
+    lines: BTreeMap<LinkId, u64>,
+    has_account: bool,
+    is_logged_in: bool,
+    session: Option<SessionId>,
+    open: BTreeMap<RequestNumber, Question>,
+    texts: u64,
+    /// When it was last not logged in, it had sent so many texts.
+    texts_before: u64,
+    /// The last message that came.
+    last_came: OpNumber,
+    /// What is sent from then on has to come. `None` before the first login.
+    reads_since: Option<u64>,
+    /// What came since then.
+    came: std::collections::BTreeSet<u64>,
+    /// The newest view of a server that has served it.
+    view: ViewNumber,
     patience: u64,
-    connection: u64,
-    is_connected: bool,
-    /// The connection that has arrived somewhere last, and the process that it leads to.
-    reached: (u64, u64),
-    /// When it last heard anything, or began to wait.
-    heard: u64,
-    /// When the last packet each way arrives: they stay in order.
-    arrives: u64,
+    wakes_at: u64,
+    /// How often in a row it wanted to be woken at once.
+    spins: u32,
     /// Nothing new is asked any more.
     pub is_resting: bool,
     pub answers: u64,
 }
 
 impl Client {
-    pub fn new(index: usize, random: &mut Random) -> Self {
+    pub fn new(
+        index: usize,
+        settings: &Settings,
+        members: &[std::net::SocketAddr],
+        random: &mut Random,
+    ) -> Self {
+        let patience = if random.percent(30) {
+            LONG_PATIENCE
+        } else {
+            PATIENCE
+        };
+        let mut its = failover::Settings::new(vec![service_address()], random.next());
+        if random.percent(30) {
+            its.servers.extend_from_slice(members);
+        }
+        its.silence_max = std::time::Duration::from_nanos(patience);
+        // Nothing is hashed here.
+        its.hashing_max = its.silence_max;
+        its.status_interval = random
+            .percent(30)
+            .then_some(std::time::Duration::from_secs(2));
+        let mut core = failover::Client::new(its, Time(0));
+        core.sabotage(settings.broken.client);
+        // Every third one is somebody's second device.
+        let account = if index % 3 == 2 { index - 2 } else { index };
         Self {
             index,
-            account: None,
-            is_open: false,
-            session: SessionId(u128::from(random.bits()) << 64 | index as u128),
+            name: Name::parse(&format!("client{account}")).expect("a name"),
+            is_shared: account != index || index + 2 < settings.clients && index % 3 == 0,
+            core,
+            lines: BTreeMap::new(),
+            has_account: false,
+            is_logged_in: false,
+            session: None,
             open: BTreeMap::new(),
-            last_number: 0,
-            reading: None,
-            server: 0,
-            patience: if random.percent(30) {
-                LONG_PATIENCE
-            } else {
-                PATIENCE
-            },
-            connection: 0,
-            is_connected: false,
-            reached: (0, 0),
-            heard: 0,
-            arrives: 0,
+            texts: 0,
+            texts_before: 0,
+            last_came: OpNumber::ZERO,
+            reads_since: None,
+            came: Default::default(),
+            view: ViewNumber(0),
+            patience,
+            wakes_at: u64::MAX,
+            spins: 0,
             is_resting: false,
             answers: 0,
         }
     }
 
-    /// Nothing is open.
-    pub fn is_idle(&self) -> bool {
-        self.open.is_empty() && self.reading.is_none()
+    /// It is logged in, and nothing is open.
+    fn is_idle(&self) -> bool {
+        self.is_logged_in && self.open.is_empty()
     }
 
-    fn name(index: usize) -> Name {
-        Name::parse(&format!("client{index}")).expect("a name")
+    /// What was acknowledged to anybody when it asked this.
+    pub fn newest_at(&self, number: RequestNumber) -> Option<u64> {
+        self.open.get(&number).map(|it| it.newest)
     }
 
-    /// The op for a request, as it is sent now.
-    fn encode(&self, number: u64, wish: &Wish) -> Vec<u8> {
-        let lowest_open = self.open.keys().next().copied().unwrap_or(number);
-        let request = SessionRequest {
-            session: self.session,
-            number: RequestNumber(number),
-            lowest_open: RequestNumber(lowest_open),
-        };
-        let origin = Origin {
-            account: self.account.unwrap_or_default(),
-            request: Some(request),
-        };
-        let op = match wish {
-            Wish::Account => ChatOp::CreateAccount {
-                name: Self::name(self.index),
-                password_hash: "$argon2id$v=19$m=8,t=1,p=1$c2FsdHNhbHQ$aGFzaGhhc2g",
-                retry: Some(request),
-            },
-            Wish::Session => ChatOp::OpenSession {
-                account: self.account.unwrap_or_default(),
-                password_version: PasswordVersion(0),
-                session: self.session,
-                secret_hash: SecretHash([7; 32]),
-            },
-            Wish::Message { to, text } => ChatOp::Send {
-                origin,
-                to: Self::name(*to),
-                text: Text::parse(text).expect("a text"),
-            },
-            Wish::Acknowledge => ChatOp::Acknowledge {
-                origin,
-                conversation: None,
-                up_to: OpNumber::MAX,
-            },
-        };
-        let mut payload = Vec::new();
-        encode_op(&mut payload, &Op::Chat(op));
-        payload
+    /// The account and the session that it has now, if any.
+    pub fn identity(&self) -> Option<(Name, SessionId)> {
+        let session = self.session.filter(|_| self.is_logged_in)?;
+        Some((self.name, session))
+    }
+
+    fn asks(&self, which: impl Fn(&Wish) -> bool) -> bool {
+        self.open.values().any(|it| which(&it.wish))
     }
 }
 
 impl World {
-    /// A client looks around: has it waited for too long, and does it want something new?
+    /// Somebody looks up from the screen: is there something to say?
     pub fn tick(&mut self, index: usize) {
-        let has_waited = {
-            let client = &self.clients[index];
-            !client.is_idle() && self.now > client.heard + client.patience
-        };
-        if has_waited {
-            self.change_server(index, None);
+        if let Some(wish) = self.wish(index) {
+            self.ask(index, wish);
         }
-        self.wish(index);
-        if !self.clients[index].is_connected {
-            self.send_all(index);
-        }
+        self.drive(index);
         let pause = self.random.between(1, self.settings.thinking_time.max(2));
         self.after(pause, Event::Tick { client: index });
     }
 
-    /// Somebody may want something.
-    fn wish(&mut self, index: usize) {
-        let known = self.known_accounts();
-        let requests_open = self.settings.requests_open;
+    fn wish(&mut self, index: usize) -> Option<Wish> {
         let wants_read = self.random.percent(20);
-        let draw = self.random.below(100);
-        let to = self.random.pick(&known);
-        let newest = self.checker.newest_acknowledged;
-        let client = &mut self.clients[index];
-        if client.is_resting {
-            return;
+        let draw = self.random.below(1000);
+        let to = self.random.index(self.clients.len());
+        let limit = self.random.between(1, 12) as usize;
+        let requests_open = self.settings.requests_open;
+        let client = &self.clients[index];
+        if !client.is_logged_in {
+            let enters = client.asks(|it| matches!(it, Wish::Account | Wish::Login));
+            return match client.has_account {
+                _ if enters => None,
+                true => Some(Wish::Login),
+                false => Some(Wish::Account),
+            };
+        }
+        if client.is_resting || client.asks(|it| *it == Wish::Logout) && draw < 900 {
+            return None;
         }
         // Readers do not wait until their writes are done: who still answers reads shows it.
-        if client.is_open && wants_read && client.reading.is_none() {
-            client.last_number += 1;
-            let number = client.last_number;
-            client.reading = Some((number, newest));
-            if client.is_connected {
-                self.ask(index, Request::Read { number, newest });
-            }
-            return;
+        if wants_read && !client.asks(|it| matches!(it, Wish::Read(_))) {
+            let last = client.last_came;
+            return Some(Wish::Read(match draw {
+                0..600 => Wanted::Newest(limit),
+                600..900 => Wanted::After(last, None),
+                _ => Wanted::After(OpNumber::ZERO, Some(limit)),
+            }));
         }
         if client.open.len() >= requests_open {
+            return None;
+        }
+        let text = format!("{index}/{}", client.texts + 1);
+        let to = match draw {
+            980.. => Name::parse("nobody").expect("a name"),
+            _ => self.clients[to].name,
+        };
+        let mut others = self.clients.iter();
+        let is_known = others.any(|it| it.name == to && it.has_account);
+        Some(match draw {
+            0..5 if !client.asks(|it| *it == Wish::Logout) => Wish::Logout,
+            5..150 if client.last_came > OpNumber::ZERO => Wish::Acknowledge,
+            _ => Wish::Message { to, is_known, text },
+        })
+    }
+
+    fn ask(&mut self, index: usize, wish: Wish) {
+        let now = Time(self.now);
+        let bits = u128::from(self.random.bits()) << 64 | index as u128;
+        let newest = self.checker.newest_acknowledged;
+        let client = &mut self.clients[index];
+        if !client.core.can_ask() {
             return;
         }
-        let wish = match (client.account, client.is_open) {
-            _ if !client.open.is_empty() && !client.is_open => return,
-            (None, _) => Wish::Account,
-            (Some(_), false) => Wish::Session,
-            _ => match to {
-                Some(to) if draw < 85 => Wish::Message {
-                    to,
-                    text: format!("{index}/{}", client.last_number + 1),
+        if wish == Wish::Login {
+            client.session = Some(SessionId(bits));
+        }
+        let request = match &wish {
+            Wish::Account => Request::Create {
+                name: client.name,
+                password: Password::parse(PASSWORD).expect("a password"),
+                session: Some(SessionId(bits)),
+            },
+            Wish::Login => Request::Login {
+                name: client.name.as_str(),
+                password: PASSWORD,
+                session: client.session,
+                deliver: match client.reads_since {
+                    None => Deliver::Unread,
+                    Some(_) => Deliver::After(client.last_came),
                 },
-                _ => Wish::Acknowledge,
+            },
+            Wish::Logout => Request::Logout,
+            Wish::Message { to, text, .. } => Request::Send {
+                to: *to,
+                text: Text::parse(text).expect("a text"),
+            },
+            Wish::Acknowledge => Request::Acknowledge {
+                conversation: None,
+                up_to: client.last_came,
+            },
+            Wish::Read(Wanted::Newest(limit)) => Request::History {
+                scope: HistoryScope::All,
+                limit: *limit as u32,
+                before: OpNumber::MAX,
+            },
+            Wish::Read(Wanted::After(after, limit)) => Request::Log {
+                after: *after,
+                limit: limit.map(|it| it as u32),
             },
         };
-        if client.is_idle() {
-            client.heard = self.now;
-        }
-        client.last_number += 1;
-        let number = client.last_number;
-        client.open.insert(number, wish.clone());
-        let payload = client.encode(number, &wish);
-        if client.is_connected {
-            self.ask(index, Request::Op { number, payload });
-        }
-    }
-
-    fn known_accounts(&self) -> Vec<usize> {
-        let known = self.clients.iter().filter(|it| it.account.is_some());
-        known.map(|it| it.index).collect()
-    }
-
-    /// Everything that is open, oldest first, by a new connection.
-    fn send_all(&mut self, index: usize) {
-        let connection = self.number();
-        let client = &mut self.clients[index];
-        client.connection = connection;
-        client.is_connected = true;
-        client.heard = self.now;
-        client.arrives = self.now;
-        let open: Vec<Request> = client
-            .open
-            .iter()
-            .map(|(number, wish)| Request::Op {
-                number: *number,
-                payload: client.encode(*number, wish),
-            })
-            .collect();
-        let reading = client.reading;
-        for request in open {
-            self.ask(index, request);
-        }
-        if let Some((number, newest)) = reading {
-            self.ask(index, Request::Read { number, newest });
-        }
-    }
-
-    fn ask(&mut self, index: usize, request: Request) {
-        let latency = self.client_latency();
-        let client = &mut self.clients[index];
-        client.arrives = client.arrives.max(self.now + latency);
-        let (at, connection, host) = (client.arrives, client.connection, client.server);
-        self.at(
-            at,
-            Event::Asked {
-                client: index,
-                connection,
-                host,
-                request,
-            },
-        );
-    }
-
-    fn client_latency(&mut self) -> u64 {
-        let (low, high) = self.settings.latency;
-        self.random.between(low, high)
-    }
-
-    /// It goes on with another server: with this one, if it is known, or with the next.
-    fn change_server(&mut self, index: usize, leader: Option<usize>) {
-        let count = self.hosts.len();
-        let client = &mut self.clients[index];
-        client.server = leader.unwrap_or((client.server + 1) % count);
-        client.is_connected = false;
-        client.connection = 0;
-        client.heard = self.now;
-    }
-
-    /// A request arrives at a host.
-    pub fn asked(&mut self, client: usize, connection: u64, host: usize, request: Request) {
-        self.say(|| {
-            format!(
-                "client {client} asks {} by {connection}: {request:?}",
-                host + 1
-            )
-        });
-        let target = &self.hosts[host];
-        if target.is_suspended {
-            // It is sent again until the machine is back.
-            let request = Event::Asked {
-                client,
-                connection,
-                host,
-                request,
-            };
-            return self.after(100 * MILLISECOND, request);
-        }
-        // A connection leads to one process, and to nobody when that has ended.
-        let process = target.process.as_ref().map_or(0, |it| it.number);
-        let known = &mut self.clients[client].reached;
-        if known.0 != connection {
-            *known = (connection, process);
-        }
-        if *known != (connection, process) || process == 0 {
-            if target.has_power {
-                self.lose_client(client, connection);
-            }
-            return;
-        }
-        let number = match &request {
-            Request::Op { number, .. } | Request::Read { number, .. } => *number,
+        let number = match client.core.ask(&request, now) {
+            Ok(number) => number,
+            Err(error) => panic!("client {index} may not ask for {wish:?}: {error}"),
         };
-        let asked = Asked {
-            client,
-            connection,
-            number,
+        client.texts += u64::from(matches!(wish, Wish::Message { .. }));
+        let question = Question {
+            wish,
+            newest,
+            session: client.session,
+            got: Vec::new(),
         };
-        let arrival = super::process::Arrival::Request { asked, request };
-        self.arrived(host, process, arrival);
+        client.open.insert(number, question);
     }
 
-    /// A server answers.
-    pub fn reply(&mut self, asked: &Asked, reply: Reply) {
-        let latency = self.client_latency();
-        let (client, connection) = (asked.client, asked.connection);
-        self.after(
-            latency,
-            Event::Answered {
-                client,
-                connection,
-                reply,
-            },
-        );
-    }
+    // --- the driver ---
 
-    /// A server has ended the connection, or was not there.
-    pub fn lose_client(&mut self, client: usize, connection: u64) {
-        let latency = self.client_latency();
-        let reply = Reply::Lost;
-        self.after(
-            latency,
-            Event::Answered {
-                client,
-                connection,
-                reply,
-            },
-        );
-    }
-
-    /// An answer arrives at a client.
-    pub fn answered(&mut self, index: usize, connection: u64, reply: Reply) {
+    /// Something came to a client by one of its connections.
+    pub fn client_hears(&mut self, index: usize, link: LinkId, parcel: Parcel) {
+        let input = match &parcel {
+            Parcel::Syn => Input::Connected(link),
+            Parcel::Bytes(bytes) => Input::Received(link, bytes),
+            Parcel::Fin => Input::Closed(link),
+            Parcel::Rst => Input::Failed(link, "it was reset, or refused".into()),
+        };
         let client = &mut self.clients[index];
-        if client.connection != connection {
-            return;
+        if matches!(parcel, Parcel::Fin | Parcel::Rst) {
+            client.lines.remove(&link);
         }
-        client.heard = self.now;
-        trace::line(self.now, || {
-            format!("client {index} hears by {connection}: {reply:?}")
-        });
-        match reply {
-            Reply::Done { number, outcome } => self.done(index, number, outcome),
-            Reply::Read => {
-                client.answers += u64::from(client.reading.take().is_some());
-            }
-            Reply::Refused { leader } => {
-                let of_host = |it: SocketAddr| self.hosts.iter().position(|h| h.address == it);
-                let leader = leader.and_then(of_host);
-                let server = self.clients[index].server;
-                self.change_server(index, leader.filter(|it| *it != server));
-            }
-            Reply::Abandoned | Reply::Lost => self.change_server(index, None),
-        }
+        client.core.handle_input(input, Time(self.now));
+        self.drive(index);
     }
 
-    fn done(&mut self, index: usize, number: u64, outcome: Outcome) {
+    /// A client has asked to be woken.
+    pub fn client_wakes(&mut self, index: usize) {
         let client = &mut self.clients[index];
-        let Some(wish) = client.open.remove(&number) else {
+        client.wakes_at = u64::MAX;
+        client.core.handle_timeout(Time(self.now));
+        self.drive(index);
+    }
+
+    /// Carries out everything that a client wants, and hears what it has to say.
+    fn drive(&mut self, index: usize) {
+        while let Some(output) = self.clients[index].core.poll_output() {
+            match output {
+                Output::Dial { link, address } => {
+                    self.say(|| format!("client {index} dials {address}"));
+                    let line = self.call(index, link, address);
+                    self.clients[index].lines.insert(link, line);
+                }
+                Output::Send { link, bytes } => {
+                    if let Some(line) = self.clients[index].lines.get(&link) {
+                        let parcel = Parcel::Bytes(bytes);
+                        self.send_parcel(*line, super::lines::SERVER, parcel);
+                    }
+                }
+                Output::HangUp(link) => {
+                    if let Some(line) = self.clients[index].lines.remove(&link) {
+                        self.close_line(line, CLIENT);
+                    }
+                }
+                told => self.told(index, told),
+            }
+        }
+        let client = &mut self.clients[index];
+        let Some(Time(at)) = client.core.poll_timeout() else {
             return;
         };
-        client.answers += 1;
-        match (&wish, outcome) {
-            (Wish::Account, Outcome::Created(account)) => client.account = Some(account),
-            (Wish::Session, Outcome::SessionOpened) => client.is_open = true,
-            (Wish::Message { .. }, Outcome::Sent(_))
-            | (Wish::Acknowledge, Outcome::Acknowledged(_)) => {}
-            (wish, outcome) => panic!(
-                "client {index} asked for {wish:?} and got {outcome:?}; open: {:?}",
-                client.open
-            ),
-        }
-        if let Wish::Message { text, .. } = wish
-            && let Outcome::Sent(op) = outcome
-        {
-            self.checker.answered(&text, op);
+        let at = at.max(self.now);
+        client.spins = if at == self.now { client.spins + 1 } else { 0 };
+        assert!(
+            client.spins < SPINS_MAX,
+            "LIVE: client {index} wants to be woken again and again:\n{:#?}",
+            client.core
+        );
+        if at < client.wakes_at {
+            client.wakes_at = at;
+            self.at(at, Event::ClientWakes { client: index });
         }
     }
+
+    /// A client says something to its user.
+    fn told(&mut self, index: usize, output: Output) {
+        self.say(|| format!("client {index} says: {output:?}"));
+        let client = &mut self.clients[index];
+        match output {
+            Output::Item { number, item } => {
+                if let (Some(question), Part::Message(message)) =
+                    (client.open.get_mut(&number), item)
+                {
+                    question.got.push(message);
+                }
+            }
+            Output::Answered { number, answer } => {
+                let question = client.open.remove(&number);
+                let question = question.expect("TRUE: an answer to what was not asked");
+                client.answers += 1;
+                match answer {
+                    Ok(answer) => self.done(index, question, answer),
+                    Err(refusal) => self.refused(index, question, &refusal),
+                }
+            }
+            Output::Delivered(message) => self.delivered(index, &message),
+            Output::Changed(Change::Up { view, .. }) => {
+                let newest = client.view;
+                assert!(
+                    view >= newest,
+                    "BEHIND: client {index} is served by a server of view {view} after one of \
+                     view {newest}"
+                );
+                client.view = view;
+                // Who has seen nothing yet asks for what is unread: what a second device has
+                // acknowledged meanwhile is not.
+                if client.is_shared && client.last_came == OpNumber::ZERO {
+                    let since = client.reads_since.as_mut();
+                    since.into_iter().for_each(|it| *it = self.checker.length());
+                }
+            }
+            Output::Changed(Change::LoggedOut { .. }) => self.logged_out(index),
+            _ => {}
+        }
+    }
+
+    fn logged_out(&mut self, index: usize) {
+        let client = &mut self.clients[index];
+        client.is_logged_in = false;
+        client.texts_before = client.texts;
+    }
+
+    /// Something was done.
+    fn done(&mut self, index: usize, question: Question, answer: Answer<'static>) {
+        let client = &mut self.clients[index];
+        let told = &mut self.checker.told;
+        match (question.wish, answer) {
+            (Wish::Account, Answer::Created { name }) => {
+                assert_eq!(name, client.name);
+                told.told_account(name);
+                client.has_account = true;
+            }
+            (Wish::Login, Answer::LoggedIn { name, .. }) => {
+                assert_eq!(name, client.name);
+                client.is_logged_in = true;
+                client.session = client.core.identity().and_then(|it| it.session);
+                client.reads_since.get_or_insert(self.checker.length());
+            }
+            (Wish::Logout, Answer::LoggedOut) => self.logged_out(index),
+            (Wish::Message { text, .. }, Answer::Sent { id }) => told.told_sent(&text, id),
+            (Wish::Acknowledge, Answer::Acknowledged { .. }) => {}
+            (Wish::Read(wanted), Answer::Messages { count }) => {
+                assert_eq!(question.got.len() as u64, count);
+                told.told_messages(client.name, wanted, &question.got, question.newest);
+            }
+            (wish, answer) => panic!("client {index} asked for {wish:?} and got {answer:?}"),
+        }
+    }
+
+    /// Something was not done, or nobody knows.
+    fn refused(&mut self, index: usize, question: Question, refusal: &Refusal) {
+        let client = &mut self.clients[index];
+        let told = &mut self.checker.told;
+        match (&question.wish, refusal.code) {
+            (Wish::Account, ErrorCode::NameTaken) => {
+                assert!(client.is_shared, "TRUE: nobody else wants {}", client.name);
+                told.told_account(client.name);
+                client.has_account = true;
+            }
+            (Wish::Message { .. } | Wish::Acknowledge, ErrorCode::UnknownOutcome) => {
+                told.told_session_over(question.session);
+            }
+            (Wish::Message { to, is_known, text }, ErrorCode::NoSuchAccount) => {
+                assert!(!is_known, "TRUE: there is {to}");
+                told.told_refused(text);
+            }
+            // Nobody is logged in any more, and it was not asked before.
+            (wish, ErrorCode::SessionGone | ErrorCode::NotLoggedIn) => {
+                told.told_session_over(question.session);
+                if let Wish::Message { text, .. } = wish {
+                    told.told_refused(text);
+                }
+                assert!(
+                    !matches!(wish, Wish::Login | Wish::Account | Wish::Logout),
+                    "client {index} asked for {wish:?} and got {refusal:?}"
+                );
+            }
+            (wish, _) => panic!("client {index} asked for {wish:?} and got {refusal:?}"),
+        }
+    }
+
+    fn delivered(&mut self, index: usize, message: &Message) {
+        let client = &mut self.clients[index];
+        assert!(
+            message.id > client.last_came,
+            "DELIVERED: client {index} gets {message:?} after op {}",
+            client.last_came
+        );
+        client.last_came = message.id;
+        client.came.insert(message.id.0);
+        // What was sent in a session that is over may come: nobody can tell any more whose it is.
+        let number = message.text.split('/').next_back();
+        let number: u64 = number.and_then(|it| it.parse().ok()).unwrap_or(0);
+        let may_be_own = number <= client.texts_before || client.core.identity().is_none();
+        let told = &self.checker.told;
+        told.delivered(index, client.name, message, may_be_own);
+    }
+
+    // --- the end ---
 
     /// Nothing new is asked from now on.
     pub fn let_clients_rest(&mut self) {
         self.clients.iter_mut().for_each(|it| it.is_resting = true);
+    }
+
+    /// Everybody has every answer, and every message that is for him.
+    pub fn clients_have_everything(&self) -> bool {
+        self.clients
+            .iter()
+            .all(|client| client.is_idle() && self.missing_at(client).is_empty())
+    }
+
+    fn missing_at(&self, client: &Client) -> Vec<u64> {
+        let since = client.reads_since.unwrap_or(u64::MAX);
+        let due = self.checker.told.due(client.index, client.name, since);
+        due.filter(|op| !client.came.contains(op)).collect()
+    }
+
+    /// What each client lacks, for a message.
+    pub fn describe_clients(&self) -> String {
+        let describe = |client: &Client| {
+            let open: Vec<_> = client.open.iter().map(|(n, it)| (n.0, &it.wish)).collect();
+            format!(
+                "  client {} as {}: logged in {}, at {:?}, open {open:?}, missing {:?}\n",
+                client.index,
+                client.name,
+                client.is_logged_in,
+                client.core.server(),
+                self.missing_at(client)
+            )
+        };
+        self.clients.iter().map(describe).collect()
     }
 
     /// Everybody's next request begins now, and waits for nothing older.

@@ -45,6 +45,12 @@ pub enum Fault {
     EmptyDisk,
     /// A bit in a journal is wrong.
     FlippedBit,
+    /// Nothing goes between a server and the clients.
+    CutClients,
+    /// Clients' connections to a server are reset.
+    BreakLines,
+    /// Somebody ends a client's session from elsewhere.
+    EndSession,
 }
 
 /// How many things can happen just when something is said.
@@ -70,6 +76,9 @@ const FAULTS: &[Fault] = &[
     Fault::Leave,
     Fault::EmptyDisk,
     Fault::FlippedBit,
+    Fault::CutClients,
+    Fault::BreakLines,
+    Fault::EndSession,
 ];
 
 /// What goes wrong in a run.
@@ -235,6 +244,15 @@ impl World {
             Fault::Leave => self.leave(host),
             Fault::EmptyDisk => self.harm_unneeded_disk(host, Harm::Empty),
             Fault::FlippedBit => self.flip_bit(host),
+            Fault::CutClients => {
+                self.cut_clients(host);
+                self.repair_later(Repair::MendClients { host });
+            }
+            Fault::BreakLines => {
+                let share = self.random.pick(&[50, 100]).unwrap_or(100);
+                self.break_lines(host, share);
+            }
+            Fault::EndSession => self.end_session(host),
         }
     }
 
@@ -308,6 +326,20 @@ impl World {
                 1 => storage.fail_sync(later),
                 _ => storage.limit_growth(300 * later),
             }
+        }
+    }
+
+    /// Somebody says to a server that a client's session is over.
+    fn end_session(&mut self, host: usize) {
+        let client = self.random.index(self.clients.len());
+        let (Some((name, session)), Some(process)) =
+            (self.clients[client].identity(), &self.hosts[host].process)
+        else {
+            return;
+        };
+        if let Some(account) = process.state.account_named(name) {
+            let number = process.number;
+            self.arrived(host, number, Arrival::EndSession { account, session });
         }
     }
 
@@ -510,6 +542,7 @@ impl World {
             Repair::Resume { host } => self.resume(host),
             Repair::Mend { from, to } => self.mend(from, to),
             Repair::Accept { from, to } => self.accept(from, to),
+            Repair::MendClients { host } => self.mend_clients(host),
             Repair::QuickDisk { host } => self.hosts[host].slowness = 1,
             Repair::Harm { host, harm } => self.harm_disk(host, harm),
             Repair::Strike {

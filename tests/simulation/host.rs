@@ -214,13 +214,7 @@ impl World {
         if let Some(mut process) = host.process.take() {
             process.interrupt(&mut host.disk, &mut self.random);
             let number = process.number;
-            let clients = std::mem::take(&mut process.clients);
             drop(process);
-            if death == Death::Kill {
-                for (client, connection) in clients {
-                    self.lose_client(client, connection);
-                }
-            }
             self.process_is_gone(index, number);
         }
         let host = &mut self.hosts[index];
@@ -243,6 +237,7 @@ impl World {
         self.hosts[index].has_power = true;
         self.hosts[index].is_suspended = false;
         self.way_is_open(None, index);
+        self.lines_go_on(index);
     }
 
     /// SIGSTOP: the process does nothing, and its host goes on.
@@ -263,6 +258,7 @@ impl World {
     pub fn resume(&mut self, index: usize) {
         if std::mem::take(&mut self.hosts[index].is_suspended) {
             self.way_is_open(None, index);
+            self.lines_go_on(index);
         }
         let Some(process) = &mut self.hosts[index].process else {
             return;

@@ -144,8 +144,10 @@ impl World {
     pub fn mend_all(&mut self) {
         self.network.cuts.fill(0);
         self.network.refusals.fill(0);
+        self.clients_cut.fill(0);
         for host in 0..self.hosts.len() {
             self.way_is_open(None, host);
+            self.lines_go_on(host);
         }
     }
 
@@ -348,6 +350,7 @@ impl World {
                 self.send(id, end, Packet::Fin);
             }
         }
+        self.lines_are_gone(host, process);
         if self.service == Some((host, process)) {
             self.service = None;
         }
@@ -358,7 +361,7 @@ impl World {
     // --- connects ---
 
     /// Who listens at an address, and with which process.
-    fn listener(&self, address: SocketAddr) -> Result<usize, Option<usize>> {
+    pub fn listener(&self, address: SocketAddr) -> Result<usize, Option<usize>> {
         if address == service_address() {
             return self.service.map(|(host, _)| host).ok_or(None);
         }

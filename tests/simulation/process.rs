@@ -4,21 +4,22 @@
 //! the replica, then the time; carries out what comes out; flushes its links; and then syncs the
 //! journal, once. While the disk works, the process does nothing, and what comes in waits.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 
 use lastword::chat::State;
 use lastword::chat::change::Change;
 use lastword::journal::Journal;
 use lastword::journal::superblock::Superblock;
-use lastword::replica::{Input, LinkId, Output, Replica, Role, Ticket};
-use lastword::types::{LogPosition, OpNumber, Time, ViewNumber};
+use lastword::replica::{Input, LinkId, Output, Replica, Role};
+use lastword::types::{AccountId, ErrorCode, LogPosition, OpNumber, SessionId, Time, ViewNumber};
 use lastword::wire::peer::PeerMessage;
 
-use super::clients::{Asked, Reply, Request};
 use super::codec;
 use super::host::{Death, read_entries};
+use super::lines::Parcel;
 use super::network::{Packet, service_address};
+use super::service::{self, Service};
 use super::settings::{MICROSECOND, MILLISECOND};
 use super::snapshots::{Incoming, Outgoing};
 use super::work::Work;
@@ -36,11 +37,30 @@ const LEAVE_TIME_MAX: u64 = 1500 * MILLISECOND;
 /// Something that a process will read in its next turn.
 #[derive(Debug)]
 pub enum Arrival {
-    Connected { connection: u64 },
-    DialFailed { attempt: u64, refused: bool },
-    Packet { connection: u64, packet: Packet },
-    Broken { connection: u64 },
-    Request { asked: Asked, request: Request },
+    Connected {
+        connection: u64,
+    },
+    DialFailed {
+        attempt: u64,
+        refused: bool,
+    },
+    Packet {
+        connection: u64,
+        packet: Packet,
+    },
+    Broken {
+        connection: u64,
+    },
+    /// Something came from a client.
+    Line {
+        line: u64,
+        parcel: Parcel,
+    },
+    /// Somebody ends a session from elsewhere.
+    EndSession {
+        account: AccountId,
+        session: SessionId,
+    },
     Leave,
 }
 
@@ -61,11 +81,9 @@ pub struct Process {
     pub handed_over: OpNumber,
     pub changes: Vec<Change>,
     pub cluster_changed: bool,
-    asked: BTreeMap<u64, (Asked, Request)>,
-    tickets: u64,
+    /// Its clients.
+    pub service: Service,
     inbox: VecDeque<Arrival>,
-    /// Requests that wait for a change of view to be over.
-    held: VecDeque<(Asked, Request)>,
     outgoing: Vec<(u64, Packet)>,
     /// What the disk is doing.
     working: Option<Work>,
@@ -82,7 +100,6 @@ pub struct Process {
     dialing: BTreeMap<SocketAddr, u64>,
     /// The connections that were told to the replica, with the end that is this process's.
     links: BTreeMap<LinkId, usize>,
-    pub clients: BTreeSet<(usize, u64)>,
     is_leaving: bool,
     /// How it ends when its turn is over.
     pub doomed: Option<Death>,
@@ -112,10 +129,8 @@ impl Process {
             handed_over: applied.op,
             changes: Vec::new(),
             cluster_changed: false,
-            asked: BTreeMap::new(),
-            tickets: 0,
+            service: Service::default(),
             inbox: VecDeque::new(),
-            held: VecDeque::new(),
             outgoing: Vec::new(),
             working: None,
             appended: Vec::new(),
@@ -127,7 +142,6 @@ impl Process {
             bind_is_due: false,
             dialing: BTreeMap::new(),
             links: BTreeMap::new(),
-            clients: BTreeSet::new(),
             is_leaving: false,
             doomed: None,
             incoming: None,
@@ -156,11 +170,6 @@ impl Process {
         if let Some(work) = self.working.take() {
             work.interrupt(self, disk, random);
         }
-    }
-
-    /// The reply to a ticket goes out.
-    pub fn take(&mut self, ticket: Ticket) -> Option<(Asked, Request)> {
-        self.asked.remove(&ticket.0)
     }
 }
 
@@ -232,6 +241,7 @@ impl World {
             while let Some(arrival) = process.inbox.pop_front() {
                 world.take_in(host, process, arrival, now);
             }
+            world.work_off(host, process, now);
             if process.replica.poll_timeout().is_some_and(|at| at <= now) {
                 process.replica.handle_timeout(now);
             }
@@ -267,7 +277,12 @@ impl World {
                 self.take_packet(host, process, connection, packet, now);
             }
             Arrival::Broken { connection } => self.link_ended(process, connection, false, now),
-            Arrival::Request { asked, request } => self.request(host, process, asked, request, now),
+            Arrival::Line { line, parcel } => self.line_arrived(process, line, parcel),
+            Arrival::EndSession { account, session } => {
+                let ticket = process.service.ticket_of_nobody();
+                let op = super::entrance::end_of_session(account, session);
+                self.submit_as(host, process, ticket, op, now);
+            }
             Arrival::Leave => {
                 process.is_leaving = true;
                 process.replica.handle_input(Input::Leave, now);
@@ -391,33 +406,6 @@ impl World {
         }
     }
 
-    fn request(
-        &mut self,
-        host: usize,
-        process: &mut Process,
-        asked: Asked,
-        request: Request,
-        now: Time,
-    ) {
-        process.clients.insert((asked.client, asked.connection));
-        if process.replica.holds_back() {
-            process.held.push_back((asked, request));
-            return;
-        }
-        process.tickets += 1;
-        let ticket = Ticket(process.tickets);
-        let input = match &request {
-            Request::Read { .. } => Input::Read { ticket },
-            Request::Op { payload, .. } => Input::Request {
-                ticket,
-                time: self.hosts[host].wall_clock(self.now),
-                payload,
-            },
-        };
-        process.replica.handle_input(input, now);
-        process.asked.insert(ticket.0, (asked, request));
-    }
-
     // --- what comes out ---
 
     /// Carries out everything that the replica wants, until it waits for the disk or for the next
@@ -482,12 +470,18 @@ impl World {
             Output::Fetch { link, after } => self.fetch(host, process, link, after),
             Output::SendSnapshot { link } => self.begin_snapshot(host, process, link),
             Output::Committed { entry, ticket } => self.committed(host, process, &entry, ticket),
-            Output::Readable(ticket) => self.readable(host, process, ticket),
-            Output::Refused(ticket) => {
-                let leader = process.replica.leader().map(|it| it.address);
-                self.answer(process, ticket, Reply::Refused { leader });
+            Output::Readable(ticket) => {
+                let now = self.hosts[host].clock(self.now);
+                self.readable(host, process, ticket, now);
             }
-            Output::Abandoned(ticket) => self.answer(process, ticket, Reply::Abandoned),
+            Output::Refused(ticket) => {
+                let refusal = service::refusal_at_gate(process);
+                process.service.turn_down(ticket, &refusal);
+            }
+            Output::Abandoned(ticket) => {
+                let refusal = ErrorCode::UnknownOutcome.into();
+                process.service.turn_down(ticket, &refusal);
+            }
             Output::Note(note) => self.say(|| format!("{} notes: {note:?}", host + 1)),
         }
         None
@@ -545,6 +539,7 @@ impl World {
                 _ => {}
             }
         }
+        self.flush_callers(process);
     }
 
     fn fetch(&mut self, host: usize, process: &mut Process, link: LinkId, after: OpNumber) {
@@ -561,21 +556,6 @@ impl World {
         process.replica.handle_input(input, now);
     }
 
-    fn readable(&mut self, host: usize, process: &mut Process, ticket: Ticket) {
-        if let Some((asked, Request::Read { newest, .. })) = process.asked.get(&ticket.0) {
-            let (client, newest) = (asked.client, *newest);
-            self.checker
-                .read(host, client, newest, process.applied.op.0);
-        }
-        self.answer(process, ticket, Reply::Read);
-    }
-
-    pub fn answer(&mut self, process: &mut Process, ticket: Ticket, reply: Reply) {
-        if let Some((asked, _)) = process.take(ticket) {
-            self.reply(&asked, reply);
-        }
-    }
-
     // --- at the end of a turn ---
 
     fn end_turn(&mut self, host: usize, process: &mut Process) {
@@ -588,14 +568,12 @@ impl World {
         if let Some(view) = replica.view() {
             self.checker.decided(view);
         }
-        if !replica.holds_back() {
-            for (asked, request) in std::mem::take(&mut process.held) {
-                process.inbox.push_back(Arrival::Request { asked, request });
-            }
-        }
         self.look_at_service(host, process);
+        service::look_at_gate(process);
         self.hand_over(host, process);
+        self.pump(host, process);
         self.store_work(host, process);
+        self.flush_callers(process);
         if process.is_leaving && process.replica.may_leave() {
             process.doomed = Some(Death::Kill);
             return;
@@ -605,7 +583,8 @@ impl World {
 
     fn schedule(&mut self, host: usize, process: &mut Process) {
         let number = process.number;
-        if !process.inbox.is_empty() && !process.turn_is_due {
+        let is_waited_for = !process.inbox.is_empty() || process.service.wants_turn();
+        if is_waited_for && !process.turn_is_due {
             process.turn_is_due = true;
             let delay = 20 * MICROSECOND;
             let process = number;

@@ -199,9 +199,13 @@ impl World {
         );
         self.let_clients_rest();
         let is_done = self.run_until(self.clients_time(), |it| {
-            it.clients.iter().all(|client| client.is_idle()) && it.is_settled()
+            it.clients_have_everything() && it.is_settled()
         });
-        assert!(is_done, "LIVE: requests stay open:\n{}", self.describe());
+        assert!(
+            is_done,
+            "LIVE: requests stay open, or messages do not come:\n{}",
+            self.describe()
+        );
         self.expect_everything();
     }
 

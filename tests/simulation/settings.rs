@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use lastword::client::failover;
 use lastword::replica::{Config, Sabotage};
 
 use super::random::Random;
@@ -49,6 +50,8 @@ pub struct Broken {
     pub replica: Sabotage,
     /// The driver says that a promise is on disk before it is, and a crash comes first.
     pub promise_not_synced: bool,
+    /// What the clients leave out.
+    pub client: failover::Sabotage,
 }
 
 impl Settings {

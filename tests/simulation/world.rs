@@ -12,9 +12,10 @@ use lastword::store::MemoryStore;
 use lastword::types::LogPosition;
 
 use super::checker::Checker;
-use super::clients::{Client, Reply, Request};
+use super::clients::Client;
 use super::faults::{Faults, Harm};
 use super::host::Host;
+use super::lines::Line;
 use super::network::{Attempt, Network};
 use super::random::Random;
 use super::settings::{SECOND, Settings};
@@ -48,20 +49,11 @@ pub enum Event {
     },
     /// Nothing came of it.
     DialEnds { attempt: u64 },
-    /// A client's request arrives.
-    Asked {
-        client: usize,
-        connection: u64,
-        host: usize,
-        request: Request,
-    },
-    /// A server's answer arrives.
-    Answered {
-        client: usize,
-        connection: u64,
-        reply: Reply,
-    },
-    /// A client looks at its requests.
+    /// A line between a client and a server has something for one of its ends.
+    LineDelivers { line: u64, end: usize },
+    /// A client has asked to be woken.
+    ClientWakes { client: usize },
+    /// Somebody looks at his client.
     Tick { client: usize },
     /// Something goes wrong.
     Fault,
@@ -88,6 +80,9 @@ pub enum Repair {
     Accept {
         from: usize,
         to: usize,
+    },
+    MendClients {
+        host: usize,
     },
     QuickDisk {
         host: usize,
@@ -150,6 +145,10 @@ pub struct World {
     /// Which process has the service's address.
     pub service: Option<(usize, u64)>,
     pub clients: Vec<Client>,
+    /// The clients' connections.
+    pub lines: BTreeMap<u64, Line>,
+    /// How many faults close the way between the clients and a host.
+    pub clients_cut: Vec<u32>,
     pub checker: Checker,
     pub snapshots: Vec<Snapshot>,
     pub faults: Faults,
@@ -163,12 +162,13 @@ impl World {
     /// Hosts without processes, and clients that have not begun.
     pub fn new(seed: u64, settings: Settings) -> Self {
         let mut random = Random::new(seed);
-        let hosts = (0..settings.servers)
+        let hosts: Vec<Host> = (0..settings.servers)
             .map(|index| Host::new(index, &settings, &mut random))
             .collect();
         let network = Network::new(settings.servers);
+        let members: Vec<_> = hosts.iter().map(|host| host.address).collect();
         let clients = (0..settings.clients)
-            .map(|index| Client::new(index, &mut random))
+            .map(|index| Client::new(index, &settings, &members, &mut random))
             .collect();
         Self {
             now: 0,
@@ -181,6 +181,8 @@ impl World {
             attempts: BTreeMap::new(),
             service: None,
             clients,
+            lines: BTreeMap::new(),
+            clients_cut: vec![0; members.len()],
             checker: Checker::default(),
             snapshots: Vec::new(),
             faults: Faults::none(),
@@ -294,17 +296,8 @@ impl World {
                 connection,
             } => self.dial_answered(attempt, connection),
             Event::DialEnds { attempt } => self.dial_ends(attempt),
-            Event::Asked {
-                client,
-                connection,
-                host,
-                request,
-            } => self.asked(client, connection, host, request),
-            Event::Answered {
-                client,
-                connection,
-                reply,
-            } => self.answered(client, connection, reply),
+            Event::LineDelivers { line, end } => self.line_delivers(line, end),
+            Event::ClientWakes { client } => self.client_wakes(client),
             Event::Tick { client } => self.tick(client),
             Event::Fault => self.next_fault(),
             Event::Over(repair) => self.repair(repair),
@@ -342,6 +335,9 @@ impl World {
 
     /// One line for each server, for a message.
     pub fn describe(&self) -> String {
-        self.hosts.iter().map(|host| host.describe()).collect()
+        {
+            let hosts: String = self.hosts.iter().map(|host| host.describe()).collect();
+            hosts + &self.describe_clients()
+        }
     }
 }

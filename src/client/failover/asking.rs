@@ -160,6 +160,11 @@ impl Client {
             }
             is_first = false;
             if open.sent_by != Some(id) {
+                if open.was_sent
+                    && let Wish::Login(login) = &mut open.wish
+                {
+                    login.take_another_session();
+                }
                 open.sent_by = Some(id);
                 open.was_sent = true;
                 open.retry_at = None;
@@ -172,10 +177,11 @@ impl Client {
         }
     }
 
-    /// When something that was refused for now is to be sent again.
+    /// When something that was refused for now is to be sent again: the first of all, since what
+    /// stands behind it is not sent before.
     pub(super) fn retry_at(&self) -> Option<Time> {
         self.current?;
-        self.open.values().filter_map(|open| open.retry_at).min()
+        self.open.values().find_map(|open| open.retry_at)
     }
 
     /// A part of an answer came.
@@ -227,7 +233,7 @@ impl Client {
                 After::SessionGone => self.tell(number, Err(refusal), now),
             },
             Ok(answer) => {
-                if !open.is_own {
+                if !open.wish.is_for_anybody() {
                     self.succeeded();
                 }
                 self.tell(number, Ok(answer), now);
@@ -312,9 +318,10 @@ impl Client {
     pub(super) fn take_back(&mut self, id: LinkId, now: Time) {
         self.open.retain(|_, open| !open.is_own);
         for open in self.open.values_mut() {
+            // What this one would not do now the next one may.
+            open.retry_at = None;
             if open.sent_by == Some(id) {
                 open.sent_by = None;
-                open.retry_at = None;
                 open.items.clear();
             }
         }

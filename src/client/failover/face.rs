@@ -109,7 +109,8 @@ pub enum Output {
         /// What was done (of the kind that was asked for), or why it was not.
         answer: Result<Answer<'static>, Refusal>,
     },
-    /// A message came: each once, in the order of their ids; none that was sent from here.
+    /// A message came: each once, in the order of their ids; none that was sent from here, as long
+    /// as the session lasts in which it was.
     Delivered(Message),
     /// The server said a sentence.
     Noted {

@@ -9,7 +9,7 @@ use super::super::connection::Connection;
 use super::super::event::Ending;
 use super::asking::Open;
 use super::{Change, Client, LinkId, Output, Settings, Wish};
-use crate::types::{ClusterId, ErrorCode, RequestNumber, Time, ViewNumber};
+use crate::types::{ClusterId, ErrorCode, RequestNumber, SessionId, Time, ViewNumber};
 use crate::wire::hello::Hello;
 use crate::wire::message::{Answer, Refusal, Request};
 
@@ -75,8 +75,10 @@ pub(super) struct Search {
     round_at: Option<Time>,
     /// When the next server is tried though the one before has not failed.
     stagger_at: Time,
-    /// Rounds in vain since a server has last answered something.
+    /// Rounds in vain since a server has last done something.
     rounds: u32,
+    /// The one that serves has done something that only the primary does.
+    is_proven: bool,
     /// The primary, as a server named it that is not.
     hint: Option<SocketAddr>,
     /// The server that was lost last: it is tried after the others.
@@ -105,6 +107,7 @@ impl Search {
             round_at: Some(now),
             stagger_at: now,
             rounds: 0,
+            is_proven: false,
             hint: None,
             lost: None,
             slow: None,
@@ -145,6 +148,11 @@ impl Client {
             if self.is_trying() && (self.search.stagger_at > now || !self.is_only_greeting()) {
                 return;
             }
+            // It is there, and does not have to be connected to.
+            if let Some(id) = self.waiting_until(now).filter(|_| !self.is_trying()) {
+                self.is_ready(id, now);
+                continue;
+            }
             if let Some(at) = self.search.round_at {
                 if at > now {
                     return;
@@ -171,6 +179,15 @@ impl Client {
             return has_more.then_some(self.search.stagger_at);
         }
         self.search.round_at
+    }
+
+    /// A server that was not ready and is to be asked again by now.
+    fn waiting_until(&self, now: Time) -> Option<LinkId> {
+        let mut links = self.links.iter().filter(|(_, link)| {
+            let is_due = matches!(link.stage, Stage::Waiting { again_at } if again_at <= now);
+            is_due && link.connection.is_open()
+        });
+        links.next().map(|(id, _)| *id)
     }
 
     /// Whether a connection is on its way that may become the one that serves.
@@ -265,6 +282,7 @@ impl Client {
         }
         let (cluster, newest) = self.known.newest_view;
         let is_older = cluster == hello.cluster && hello.view < newest;
+        let is_older = is_older && !self.sabotage.behind_believed;
         (is_older || hello.cluster.0 == 0 && cluster.0 != 0).then(|| {
             format!(
                 "knows view {} at most, and view {} has been seen: it is behind, or was cut off (after \
@@ -273,6 +291,24 @@ impl Client {
                 newest.round()
             )
         })
+    }
+
+    /// Whether more was seen since a connection's hello than that says. Its server may have come to
+    /// know it, too, or may not.
+    fn is_outdated(&self, id: LinkId) -> bool {
+        let hello = self.links.get(&id).and_then(|link| link.hello.as_ref());
+        hello.is_some_and(|hello| self.objection(hello).is_some())
+    }
+
+    /// Asks a server by a new connection what it knows by now, before any other.
+    fn connect_anew(&mut self, id: LinkId) {
+        if let Some(link) = self.links.get(&id) {
+            let address = link.address;
+            self.hang_up(id);
+            self.search.round_at = None;
+            self.search.queue.retain(|it| *it != address);
+            self.search.queue.push_front(address);
+        }
     }
 
     /// Goes on as whoever was logged in, if anybody was.
@@ -286,8 +322,15 @@ impl Client {
             return;
         };
         link.stage = Stage::Resuming(number);
-        let login = Self::login_again(&identity, &self.deliveries);
+        if self.sabotage.seen_forgotten {
+            self.deliveries = Default::default();
+        }
+        let mut login = Self::login_again(&identity, &self.deliveries);
         let request = match (identity.session, identity.secret) {
+            (Some(session), Some(_)) if self.sabotage.another_session => {
+                login.session = Some(SessionId(session.0 ^ u128::from(number.0)));
+                login.request()
+            }
             (Some(session), Some(secret)) => Request::Resume {
                 session,
                 secret,
@@ -310,7 +353,9 @@ impl Client {
             Some(Stage::Resuming(resuming)) if resuming == number => match answer {
                 Ok(_) => {
                     self.serve_by(id, now);
-                    self.succeeded();
+                    if self.current == Some(id) {
+                        self.succeeded();
+                    }
                 }
                 Err(refusal) => self.not_let_in(id, refusal, now),
             },
@@ -334,6 +379,9 @@ impl Client {
 
     /// From now on this is the connection that serves.
     fn serve_by(&mut self, id: LinkId, now: Time) {
+        if self.is_outdated(id) {
+            return self.connect_anew(id);
+        }
         // Those that wait for their cluster are kept until this one has done something.
         self.hang_up_all(|other, stage| other != id && !matches!(stage, Stage::Waiting { .. }));
         let Some(link) = self.links.get_mut(&id) else {
@@ -346,8 +394,7 @@ impl Client {
         let address = link.address;
         self.current = Some(id);
         self.is_new = false;
-        self.search.queue.clear();
-        self.search.round_at = None;
+        self.search.is_proven = false;
         if hello.cluster.0 != 0 {
             self.known.cluster = Some(hello.cluster);
         }
@@ -369,6 +416,9 @@ impl Client {
     pub(super) fn succeeded(&mut self) {
         self.search.rounds = 0;
         self.search.tried.clear();
+        self.search.queue.clear();
+        self.search.round_at = None;
+        self.search.is_proven = true;
         self.search.slow = None;
         self.hang_up_all(|_, stage| matches!(stage, Stage::Waiting { .. }));
     }
@@ -391,6 +441,14 @@ impl Client {
         let Some(named) = named else { return };
         let is_tried = self.search.tried.iter().any(|it| it.0 == named);
         let is_dialed = self.links.values().any(|link| link.address == named);
+        for link in self.links.values_mut() {
+            // It was not ready when it was asked last.
+            if let Stage::Waiting { again_at } = &mut link.stage
+                && link.address == named
+            {
+                *again_at = now;
+            }
+        }
         // Two that point to each other are no reason to run in a circle.
         if is_tried || self.search.round_at.is_some() {
             self.search.hint = Some(named);
@@ -413,7 +471,7 @@ impl Client {
         if self.current == Some(id) {
             self.current = None;
             self.take_back(id, now);
-            self.begin_looking(now);
+            self.look_on(now);
         }
         self.outputs
             .push_back(Output::Changed(Change::Waiting { address, sentence }));
@@ -432,6 +490,7 @@ impl Client {
             }
             // What it was asked before and has not answered cannot be asked by it again.
             match self.links[&id].connection.is_settled() {
+                true if self.is_outdated(id) => self.connect_anew(id),
                 true => self.log_in_again(id, now),
                 false => self.forget(id, "leaves requests without an answer".to_owned()),
             }
@@ -450,7 +509,11 @@ impl Client {
         self.current = None;
         self.hang_up(id);
         self.take_back(id, now);
-        self.search.lost = Some(address);
+        if self.search.is_proven {
+            self.search.lost = Some(address);
+        } else {
+            self.search.tried.push((address, ending.to_string()));
+        }
         if matches!(ending, Ending::Silent(_)) {
             let times = self.search.patience(address) * 2;
             self.search.slow = Some((address, times.min(PATIENCE_MAX)));
@@ -462,16 +525,19 @@ impl Client {
                 why: ending,
             }));
         }
-        self.begin_looking(now);
+        self.look_on(now);
     }
 
-    fn begin_looking(&mut self, now: Time) {
-        // After some rounds in vain one that serves for a moment is no reason to hurry.
-        let pause = match self.search.rounds {
-            0 => Duration::ZERO,
-            _ => self.search.pause(),
-        };
-        self.search.round_at = Some(now + pause);
+    /// None serves any more. One that has done nothing was one of those that are tried in vain: the
+    /// round goes on, and a pause comes behind it, unless it was the first of all.
+    fn look_on(&mut self, now: Time) {
+        let is_first = self.search.rounds == 0 && self.search.queue.is_empty();
+        if self.search.is_proven || !self.has_open() {
+            self.search.round_at = Some(now);
+        } else if is_first && self.search.round_at.is_none() {
+            self.search.rounds = 1;
+            self.search.round_at = Some(now);
+        }
     }
 
     /// A connection is of no use.

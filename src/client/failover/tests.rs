@@ -369,6 +369,75 @@ fn a_cluster_that_is_not_ready_for_minutes_is_asked_about_once_a_second() {
 }
 
 #[test]
+fn a_server_that_has_become_ready_says_again_what_it_knows_if_more_was_seen_meanwhile() {
+    let mut chat = Chat::served(&[5001, 5002]);
+    chat.ask(&login(Deliver::Nothing));
+    chat.hears(1, Server::default().refuse(2, ErrorCode::NotReady));
+    chat.connect(2, 7);
+    chat.hears(2, Server::default().refuse(2, ErrorCode::NotReady));
+    let note = Push::Note {
+        about: NoteKind::Ready,
+        sentence: "ready",
+    };
+    let said = chat.hears(1, Server::default().push(note));
+    assert_eq!(said, "hang up 1\ndial 5001 as 3\n");
+    assert!(
+        chat.connect(3, 7)
+            .contains("by 3: send 2 (2..) Login alice\n")
+    );
+
+    // Of two that are asked at the same time the one that knows less may answer first.
+    let mut chat = Chat::logged_in(&[5001, 5002, 5003], Deliver::Nothing);
+    chat.closes(1);
+    chat.until(150);
+    assert_eq!(chat.connect(2, 1), "by 2: send 3 (3..) Resume\n");
+    assert_eq!(chat.connect(3, 2), "by 3: send 4 (4..) Resume\n");
+    let said = chat.hears(2, Server::default().answer(3, welcome(None)));
+    assert_eq!(said, "hang up 2\n");
+    let said = chat.hears(3, Server::default().answer(4, welcome(None)));
+    assert!(said.contains("serves now"), "{said}");
+}
+
+#[test]
+fn servers_that_do_nothing_but_refuse_are_asked_with_pauses() {
+    let mut chat = Chat::served(&[5001, 5002]);
+    let mut said = chat.ask(&login(Deliver::Nothing));
+    let mut dials = 0;
+    while chat.now < at(60_000) && dials < 1000 {
+        for line in std::mem::take(&mut said).lines() {
+            let words: Vec<&str> = line.split([' ', ':']).collect();
+            match words[..] {
+                ["dial", _, "as", link] => {
+                    dials += 1;
+                    said.push_str(&chat.connect(link.parse().unwrap(), 1));
+                }
+                ["by", link, "", "send", number, _, "Login", _] => {
+                    let sentence = "127.0.0.1:5001 is the primary";
+                    let refused = elsewhere(number.parse().unwrap(), sentence);
+                    said.push_str(&chat.hears(link.parse().unwrap(), refused));
+                }
+                _ => {}
+            }
+        }
+        if said.is_empty() {
+            let wake = chat.client.poll_timeout().unwrap();
+            said = chat.until(wake.0.div_ceil(1_000_000));
+        }
+    }
+    assert!((120..300).contains(&dials), "{dials} in a minute");
+}
+
+#[test]
+fn a_server_that_was_not_ready_is_asked_at_once_when_another_one_says_that_it_leads() {
+    let mut chat = Chat::served(&[5001, 5002]);
+    chat.ask(&login(Deliver::Nothing));
+    chat.hears(1, Server::default().refuse(2, ErrorCode::NotReady));
+    chat.connect(2, 1);
+    let said = chat.hears(2, elsewhere(2, "127.0.0.1:5001 is the primary"));
+    assert!(said.contains("by 1: send 2 (2..) Login alice\n"), "{said}");
+}
+
+#[test]
 fn a_server_that_says_nothing_for_a_second_is_left() {
     let mut chat = Chat::logged_in(&[5001, 5002], Deliver::Nothing);
     chat.until(500);
@@ -533,6 +602,46 @@ fn what_is_refused_for_now_is_asked_again_and_holds_up_what_is_behind_it() {
     chat.hears(1, Server::default().refuse(3, ErrorCode::UnknownOutcome));
     assert_eq!(chat.until(149), "");
     assert_eq!(chat.until(150), "by 1: send 3 (3..) Send bob one\n");
+}
+
+#[test]
+fn what_is_refused_for_now_keeps_nobody_busy_and_the_next_server_is_asked_at_once() {
+    let mut chat = Chat::logged_in(&[5001, 5002], Deliver::Nothing);
+    chat.send("one");
+    chat.send("two");
+    // The first one is refused twice, and waits longer than the second.
+    let busy = |number| Server::default().refuse(number, ErrorCode::Busy);
+    chat.hears(1, busy(3));
+    chat.until(50);
+    chat.hears(1, busy(3));
+    chat.hears(1, busy(4));
+    assert_eq!(chat.until(149), "");
+    let said = chat.until(150);
+    assert_eq!(
+        said,
+        "by 1: send 3 (3..) Send bob one\nby 1: send 4 (3..) Send bob two\n"
+    );
+
+    chat.hears(1, busy(3));
+    chat.closes(1);
+    chat.connect(2, 1);
+    let said = chat.hears(2, Server::default().answer(5, welcome(None)));
+    assert!(said.contains("by 2: send 3 (3..) Send bob one\n"), "{said}");
+}
+
+#[test]
+fn each_login_that_is_sent_is_for_a_session_of_its_own() {
+    let mut chat = Chat::served(&[5001]);
+    chat.ask(&login(Deliver::Nothing));
+    chat.closes(1);
+    chat.connect(2, 1);
+    chat.hears(2, Server::default().answer(2, welcome(Some(SECRET))));
+    let session = chat.client.identity().unwrap().session;
+    assert_eq!(
+        session,
+        Some(SessionId(10)),
+        "9 may still be opened by the first"
+    );
 }
 
 #[test]

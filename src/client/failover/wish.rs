@@ -180,7 +180,12 @@ impl Wish {
         matches!(self, Self::Login(_) | Self::Logout | Self::Delete { .. })
     }
 
-    /// Whether any server can answer it, to anybody.
+    /// Whether any server answers it, be it the primary or not.
+    pub fn is_for_anybody(&self) -> bool {
+        matches!(self, Self::Help | Self::Ping | Self::Status)
+    }
+
+    /// Whether it is answered to who is not logged in, too.
     pub fn needs_no_login(&self) -> bool {
         matches!(
             self,
@@ -190,6 +195,14 @@ impl Wish {
 }
 
 impl Login {
+    /// A login that was sent and not answered may still be done, long after the one that is sent in
+    /// its place: it would give the session a secret that nobody is told. Each is for a session of
+    /// its own; nothing was asked in any of them yet.
+    pub fn take_another_session(&mut self) {
+        let next = |session: SessionId| SessionId(session.0.wrapping_add(1).max(1));
+        self.session = self.session.map(next);
+    }
+
     pub fn request(&self) -> Request<'_> {
         Request::Login {
             name: &self.name,
