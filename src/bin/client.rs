@@ -22,7 +22,7 @@ use lastword::client::one_shot::{Credentials, Format, Job, OneShot};
 use lastword::client::password::{PasswordError, PasswordSource};
 use lastword::client::screen::{Screen, ScreenOptions};
 use lastword::client::show::{Colours, Conversation};
-use lastword::client::terminal::FullScreen;
+use lastword::client::terminal::{FullScreen, size};
 use lastword::types::{OpNumber, SessionId, Timestamp};
 use lastword::wire::message::{HistoryScope, Refusal};
 
@@ -130,7 +130,7 @@ fn full_screen(arguments: &Arguments) -> Result<Exit, Failure> {
     settings.status_interval = Some(STATUS_INTERVAL);
     let terminal = FullScreen::take().map_err(failed)?;
     let options = ScreenOptions {
-        size: terminal.size(),
+        size: size(),
         colours: colours(arguments),
         zone: TimeZone::system(),
         wall: wall_time(),

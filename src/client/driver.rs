@@ -17,13 +17,14 @@ use mio::net::TcpStream;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
 use rustix::time::{ClockId, clock_gettime};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGWINCH};
 use signal_hook_mio::v1_0::Signals;
 
 use super::failover::{Client, Input, LinkId, Output, Settings};
-use super::front::{Exit, Front, Wants, Written};
+use super::front::{Exit, Front, Typed, Wants, Written};
 use super::keyboard::{Hidden, Keyboard};
 use super::remembered::Remembered;
+use super::terminal;
 use crate::limits::READ_BUDGET_BYTES;
 use crate::types::Time;
 
@@ -67,7 +68,7 @@ pub fn run(
     match reads {
         Reads::Nothing => {}
         Reads::Lines => driver.start_keyboard(io::BufReader::new(io::stdin()))?,
-        Reads::Keys => driver.start_keys()?,
+        Reads::Keys => driver.start_keys(front)?,
     }
     if front.is_for_its_reader() {
         driver.watch_output();
@@ -135,7 +136,7 @@ impl Driver {
         })
     }
 
-    fn start_keys(&mut self) -> io::Result<()> {
+    fn start_keys(&mut self, front: &mut impl Front) -> io::Result<()> {
         let waker = Arc::new(Waker::new(self.poll.registry(), KEYBOARD)?);
         let thread_waker = Arc::clone(&waker);
         let keyboard = Keyboard::start_keys(move || {
@@ -143,7 +144,17 @@ impl Driver {
             let _ = thread_waker.wake();
         })?;
         self.keyboard = Some((keyboard, waker));
+        self.signals.add_signal(SIGWINCH)?;
+        // It may have changed before anybody listened.
+        self.tell_size(front);
         Ok(())
+    }
+
+    /// The thread that reads keys would lose a change of size that comes together with a key.
+    fn tell_size(&mut self, front: &mut impl Front) {
+        let (columns, rows) = terminal::size();
+        let resized = Typed::Resized { columns, rows };
+        front.handle_typed(resized, &mut self.client, now());
     }
 
     fn start_keyboard(&mut self, input: impl BufRead + Send + 'static) -> io::Result<()> {
@@ -226,7 +237,10 @@ impl Driver {
             self.lose_output(Exit::OutputClosed, front);
         }
         for signal in self.signals.pending() {
-            front.handle_signal(signal, &mut self.client, now());
+            match signal {
+                SIGWINCH => self.tell_size(front),
+                signal => front.handle_signal(signal, &mut self.client, now()),
+            }
         }
         let now = now();
         if self.client.poll_timeout().is_some_and(|at| at <= now) {

@@ -75,7 +75,7 @@ fn read_keys(keys: &SyncSender<Typed>, wake: impl Fn()) {
         let typed = match event {
             Event::Key(key) if key.kind != KeyEventKind::Release => Typed::Key(key),
             Event::Paste(text) => Typed::Pasted(text),
-            Event::Resize(columns, rows) => Typed::Resized { columns, rows },
+            // Changes of size are the driver's business.
             _ => continue,
         };
         if keys.send(typed).is_err() {

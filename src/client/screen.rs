@@ -57,6 +57,8 @@ pub const LEAVE_TIME_MAX: Duration = Duration::from_millis(500);
 const INTERRUPT: i32 = 2;
 /// And the end of the input like a terminal that was closed.
 const HANG_UP: i32 = 1;
+/// Keys and pastes that wait for a login: more are lost.
+const AHEAD_MAX: usize = 1024;
 /// Columns and rows that a screen has at most: more are left empty.
 const SIZE_MAX: u16 = 1000;
 
@@ -92,6 +94,8 @@ pub struct Screen {
     size: (u16, u16),
     status: Status,
     entrance: Entrance,
+    /// What was typed while a login was on its way: it is meant for what comes behind it.
+    ahead: Vec<Typed>,
     /// There while somebody is logged in.
     chat: Option<Chat>,
     paper: Paper,
@@ -128,6 +132,7 @@ impl Screen {
             fresh_session,
             size: options.size,
             status: Status::new(options.servers),
+            ahead: Vec::new(),
             chat: None,
             paper: Paper::default(),
             is_stale: true,
@@ -171,6 +176,10 @@ impl Front for Screen {
                     let fresh = &mut self.fresh_session;
                     let entered = self.entrance.answered(number, &answer, fresh, client, now);
                     self.entered(entered, client, now);
+                    if !self.entrance.is_busy() {
+                        // A password is not to be made of what was meant for somebody.
+                        self.ahead.clear();
+                    }
                 }
             }
             Output::Delivered(message) => {
@@ -193,6 +202,10 @@ impl Front for Screen {
         self.begin(client, now);
         self.is_stale = true;
         match typed {
+            Typed::Key(key) if self.is_early() && !is_for_all(key) => {
+                self.type_ahead(Typed::Key(key));
+            }
+            Typed::Pasted(text) if self.is_early() => self.type_ahead(Typed::Pasted(text)),
             Typed::Key(key) => self.handle_key(key, client, now),
             Typed::Pasted(text) => match &mut self.chat {
                 Some(chat) => chat.paste(&text),
@@ -289,6 +302,20 @@ impl Screen {
         let mut chat = Chat::new(me, wall, client, now);
         chat.take_leftovers(std::mem::take(&mut self.entrance.leftovers));
         self.chat = Some(chat);
+        for typed in std::mem::take(&mut self.ahead) {
+            self.handle_typed(typed, client, now);
+        }
+    }
+
+    /// A login is on its way, and nobody has left.
+    fn is_early(&self) -> bool {
+        self.chat.is_none() && self.entrance.is_busy() && self.leaving.is_none()
+    }
+
+    fn type_ahead(&mut self, typed: Typed) {
+        if self.ahead.len() < AHEAD_MAX {
+            self.ahead.push(typed);
+        }
     }
 
     fn noted(&mut self, about: NoteKind) {
@@ -408,6 +435,11 @@ impl Screen {
         let own = [self.status.changes_at(now), chat, doing];
         own.into_iter().flatten().min()
     }
+}
+
+/// A key that does the same wherever it is pressed: Ctrl+C and Ctrl+L.
+fn is_for_all(key: KeyEvent) -> bool {
+    key.modifiers.contains(KeyModifiers::CONTROL) && matches!(key.code, KeyCode::Char('c' | 'l'))
 }
 
 /// A line about a message that no server has acknowledged.

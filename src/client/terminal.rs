@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crossterm::terminal::{disable_raw_mode, enable_raw_mode, size};
+use crossterm::terminal::{self, disable_raw_mode, enable_raw_mode};
 
 /// The other page of the terminal, emptied; pastes come as a whole.
 const TAKE: &str = "\x1b[?1049h\x1b[2J\x1b[?2004h";
@@ -38,13 +38,13 @@ impl FullScreen {
         stdout.flush()?;
         Ok(taken)
     }
+}
 
-    /// Its columns and rows.
-    pub fn size(&self) -> (u16, u16) {
-        match size() {
-            Ok((columns, rows)) if columns > 0 && rows > 0 => (columns, rows),
-            _ => SIZE_UNKNOWN,
-        }
+/// The columns and rows of the terminal.
+pub fn size() -> (u16, u16) {
+    match terminal::size() {
+        Ok((columns, rows)) if columns > 0 && rows > 0 => (columns, rows),
+        _ => SIZE_UNKNOWN,
     }
 }
 

@@ -148,3 +148,23 @@ fn logging_out_and_deleting_lead_back_to_the_first_screen() {
     person.hears(Server::default().answer(delete, Answer::Deleted { name }));
     person.sees("the account alice is deleted");
 }
+
+#[test]
+fn what_is_typed_during_a_login_is_there_after_it() {
+    let mut person = Person::at(WIDE);
+    person.types("alice\tcorrect-horse\n/to bob\nhi");
+    person.sees("logging in…");
+    person.hears(Server::default().answer(2, welcome()));
+    person.sees("▸bob");
+    person.sees(" > hi");
+
+    // Where it fails, nothing of it becomes a password.
+    let mut person = Person::at(WIDE);
+    person.types("alice\tcorrect-horse\n/to bob\n");
+    person.hears(Server::default().refuse(2, ErrorCode::BadLogin));
+    person.sees_not("•");
+    person.types("correct-horse\n");
+    person.hears(Server::default().answer(3, welcome()));
+    person.sees("loading…");
+    person.sees_not("bob");
+}
