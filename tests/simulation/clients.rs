@@ -64,12 +64,18 @@ pub struct Client {
     name: Name,
     /// Others use it, too.
     is_shared: bool,
+    /// It hardly writes, and has several reads open: nothing that was written before them keeps a
+    /// server from answering.
+    is_reader: bool,
     core: failover::Client,
     lines: BTreeMap<LinkId, u64>,
     has_account: bool,
     is_logged_in: bool,
     session: Option<SessionId>,
     open: BTreeMap<RequestNumber, Question>,
+    /// What was acknowledged to anybody when each request was asked, open or not: a server that
+    /// answers one late, to nobody, may not do so with what is old either.
+    newest: BTreeMap<RequestNumber, u64>,
     texts: u64,
     /// When it was last not logged in, it had sent so many texts.
     texts_before: u64,
@@ -121,11 +127,13 @@ impl Client {
             name: Name::parse(&format!("client{account}")).expect("a name"),
             is_shared: account != index || index + 2 < settings.clients && index.is_multiple_of(3),
             core,
+            is_reader: random.percent(30),
             lines: BTreeMap::new(),
             has_account: false,
             is_logged_in: false,
             session: None,
             open: BTreeMap::new(),
+            newest: BTreeMap::new(),
             texts: 0,
             texts_before: 0,
             last_came: OpNumber::ZERO,
@@ -147,7 +155,7 @@ impl Client {
 
     /// What was acknowledged to anybody when it asked this.
     pub fn newest_at(&self, number: RequestNumber) -> Option<u64> {
-        self.open.get(&number).map(|it| it.newest)
+        self.newest.get(&number).copied()
     }
 
     /// The account and the session that it has now, if any.
@@ -173,7 +181,12 @@ impl World {
     }
 
     fn wish(&mut self, index: usize) -> Option<Wish> {
-        let wants_read = self.random.percent(20);
+        let share = if self.clients[index].is_reader {
+            90
+        } else {
+            20
+        };
+        let wants_read = self.random.percent(share);
         let draw = self.random.below(1000);
         let to = self.random.index(self.clients.len());
         let limit = self.random.between(1, 12) as usize;
@@ -191,7 +204,13 @@ impl World {
             return None;
         }
         // Readers do not wait until their writes are done: who still answers reads shows it.
-        if wants_read && !client.asks(|it| matches!(it, Wish::Read(_))) {
+        let has_read = client.asks(|it| matches!(it, Wish::Read(_)));
+        let may_read = if client.is_reader {
+            client.open.len() < 2 * requests_open
+        } else {
+            !has_read
+        };
+        if wants_read && may_read {
             let last = client.last_came;
             return Some(Wish::Read(match draw {
                 0..600 => Wanted::Newest(limit),
@@ -272,6 +291,7 @@ impl World {
             session: client.session,
             got: Vec::new(),
         };
+        client.newest.insert(number, newest);
         client.open.insert(number, question);
     }
 

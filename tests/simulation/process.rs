@@ -240,6 +240,8 @@ impl World {
             let now = world.hosts[host].clock(world.now);
             while let Some(arrival) = process.inbox.pop_front() {
                 world.take_in(host, process, arrival, now);
+                // A client's request may come before what other servers have to say.
+                world.work_off(host, process, now);
             }
             world.work_off(host, process, now);
             if process.replica.poll_timeout().is_some_and(|at| at <= now) {
