@@ -36,6 +36,8 @@ pub(super) struct Status {
     /// It is the one that served before.
     is_back: bool,
     last_server: Option<ServerId>,
+    /// The newest view of one that served.
+    last_view: ViewNumber,
     /// The server has said that writes wait.
     writes_wait: bool,
 }
@@ -61,6 +63,7 @@ impl Status {
             took_over: None,
             is_back: false,
             last_server: None,
+            last_view: ViewNumber::default(),
             writes_wait: false,
         }
     }
@@ -84,9 +87,13 @@ impl Status {
                     server: *server,
                     view: *view,
                 });
-                self.took_over = without.map(|without| (without, now));
                 self.is_back = self.last_server == Some(*server);
+                // Who is not logged in talks to any server: to go on from there to the primary is
+                // no take-over, which makes a new view.
+                let is_news = self.is_back || *view > self.last_view;
+                self.took_over = without.filter(|_| is_news).map(|without| (without, now));
                 self.last_server = Some(*server);
+                self.last_view = self.last_view.max(*view);
                 self.cluster = None;
                 self.round_trip = None;
                 self.down_since = None;
@@ -270,10 +277,14 @@ mod tests {
     }
 
     fn up(port: u16, without: Option<Duration>) -> Change {
+        up_in(3, port, without)
+    }
+
+    fn up_in(view: u64, port: u16, without: Option<Duration>) -> Change {
         Change::Up {
             address: address(port),
             server: ServerId(port - 5000),
-            view: ViewNumber::new(3, ServerId(1)),
+            view: ViewNumber::new(view, ServerId(1)),
             software: "lastword test".into(),
             without,
         }
@@ -342,20 +353,37 @@ mod tests {
         assert_eq!(rows.len(), ROWS_MAX);
         assert!(rows[0].starts_with("◌ no server for 4 s, 1 message waits:"));
         assert!(rows.iter().all(|row| columns(row) <= 40), "{rows:?}");
-        status.changed(&up(5002, Some(Duration::from_millis(4300))), seconds(5));
+        status.changed(
+            &up_in(4, 5002, Some(Duration::from_millis(4300))),
+            seconds(5),
+        );
         assert_eq!(
             row(&status, 80, 0, seconds(5)),
-            "● 127.0.0.1:5002 (server 2) took over after 4.3 s · view 3"
+            "● 127.0.0.1:5002 (server 2) took over after 4.3 s · view 4"
         );
         assert_eq!(
             row(&status, 40, 0, seconds(5)),
-            "● server 2 after 4.3 s · view 3"
+            "● server 2 after 4.3 s · view 4"
         );
         assert_eq!(status.changes_at(seconds(5)), Some(seconds(15)));
         assert_eq!(
             row(&status, 80, 3, seconds(15)),
-            "● 127.0.0.1:5002 (server 2) · view 3 · 3 messages wait"
+            "● 127.0.0.1:5002 (server 2) · view 4 · 3 messages wait"
         );
+    }
+
+    #[test]
+    fn who_is_sent_on_to_the_primary_hears_of_no_take_over() {
+        let mut status = Status::new(vec![address(5002)]);
+        status.changed(&up(5002, None), seconds(0));
+        let moment = Some(Duration::from_millis(1));
+        status.changed(&up(5001, moment), seconds(1));
+        assert_eq!(
+            row(&status, 80, 0, seconds(1)),
+            "● 127.0.0.1:5001 (server 1) · view 3"
+        );
+        status.changed(&up(5001, moment), seconds(2));
+        assert!(row(&status, 80, 0, seconds(2)).contains("is back"));
     }
 
     #[test]
