@@ -119,7 +119,7 @@ impl Client {
         Self {
             index,
             name: Name::parse(&format!("client{account}")).expect("a name"),
-            is_shared: account != index || index + 2 < settings.clients && index % 3 == 0,
+            is_shared: account != index || index + 2 < settings.clients && index.is_multiple_of(3),
             core,
             lines: BTreeMap::new(),
             has_account: false,
