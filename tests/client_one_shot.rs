@@ -195,7 +195,9 @@ fn who_reads_one_line_and_leaves_ends_the_watching_at_once() {
     let server = server();
     let mut alice = server.text();
     alice.login("alice");
-    alice.send("bob", "one");
+    for text in ["one", "two"] {
+        alice.send("bob", text);
+    }
     let mut watch = client(server.address(), &["--user", "bob", "watch", "--json"])
         .spawn()
         .unwrap();
@@ -208,8 +210,7 @@ fn who_reads_one_line_and_leaves_ends_the_watching_at_once() {
     let output = watch.wait_with_output().unwrap();
     assert_eq!((code(&output), error(&output)), (141, ""));
 
-    // What was written does not come again, and what was not, does.
-    alice.send("bob", "two");
+    // What was read does not come again, and what was not, does.
     for arguments in [&["--count", "1", "--no-ack"][..], &["--count", "1"]] {
         let mut words = vec!["--user", "bob", "watch", "--json"];
         words.extend(arguments);

@@ -16,6 +16,8 @@ use std::time::Duration;
 use mio::net::TcpStream;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
+use rustix::fs::{FileType, fstat};
+use rustix::io::ioctl_fionread;
 use rustix::time::{ClockId, clock_gettime};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGWINCH};
 use signal_hook_mio::v1_0::Signals;
@@ -33,6 +35,11 @@ const KEYBOARD: Token = Token(1);
 const OUTPUT: Token = Token(2);
 /// A connection's token is its number and this.
 const LINKS: usize = 3;
+
+/// How soon and how late it is looked at whether the reader of a pipe has taken everything out. Of
+/// that no event tells.
+const READER_LOOKED_AT: (Duration, Duration) =
+    (Duration::from_micros(50), Duration::from_millis(5));
 
 /// Lines taken from standard input before the server has its turn.
 const LINES_PER_TURN_MAX: usize = 256;
@@ -97,6 +104,10 @@ struct Driver {
     chunk: Box<[u8]>,
     /// There may be more lines than one turn takes.
     may_type: bool,
+    /// Standard output is a pipe, and it matters what its reader has taken out of it.
+    output_is_pipe: bool,
+    /// When it is looked at again whether the reader has done so, and how long that is then put off.
+    reader: Option<(Time, Duration)>,
     /// Standard output takes nothing more.
     output_is_lost: bool,
     /// How that ends it, unless the front ends by itself.
@@ -131,6 +142,8 @@ impl Driver {
             sockets: BTreeMap::new(),
             chunk: vec![0; READ_BUDGET_BYTES].into_boxed_slice(),
             may_type: false,
+            output_is_pipe: false,
+            reader: None,
             output_is_lost: false,
             over_by: None,
         })
@@ -176,6 +189,8 @@ impl Driver {
             .poll
             .registry()
             .register(&mut SourceFd(&output), OUTPUT, Interest::READABLE);
+        let kind = fstat(io::stdout()).map(|it| FileType::from_raw_mode(it.st_mode));
+        self.output_is_pipe = kind == Ok(FileType::Fifo);
     }
 
     /// One turn of the loop.
@@ -189,8 +204,15 @@ impl Driver {
 
     /// Hands on what came, and writes what is to be written.
     fn work(&mut self, front: &mut impl Front) -> Option<Exit> {
-        for link in self.sockets.keys().copied().collect::<Vec<_>>() {
-            self.read(link);
+        if !front.has_enough() {
+            for link in self.sockets.keys().copied().collect::<Vec<_>>() {
+                self.read(link);
+            }
+            // Not before what was said meanwhile was heard.
+            let now = now();
+            if self.client.poll_timeout().is_some_and(|at| at <= now) {
+                self.client.handle_timeout(now);
+            }
         }
         self.drain_client(front);
         self.type_lines(front);
@@ -210,7 +232,7 @@ impl Driver {
     }
 
     fn wait(&mut self, front: &mut impl Front) -> io::Result<()> {
-        let may_read = self.sockets.values().any(|it| it.may_read);
+        let may_read = !front.has_enough() && self.sockets.values().any(|it| it.may_read);
         let has_more = may_read || (self.may_type && front.wants(&self.client) != Wants::Nothing);
         let time_out = match has_more {
             true => Some(Duration::ZERO),
@@ -242,16 +264,17 @@ impl Driver {
                 signal => front.handle_signal(signal, &mut self.client, now()),
             }
         }
-        let now = now();
-        if self.client.poll_timeout().is_some_and(|at| at <= now) {
-            self.client.handle_timeout(now);
-        }
-        front.handle_timeout(&mut self.client, now);
+        front.handle_timeout(&mut self.client, now());
         Ok(())
     }
 
     fn next_timeout(&self, front: &impl Front) -> Option<Time> {
-        let timeouts = [self.client.poll_timeout(), front.poll_timeout()];
+        let client = match front.has_enough() {
+            true => None,
+            false => self.client.poll_timeout(),
+        };
+        let reader = self.reader.map(|(at, _)| at);
+        let timeouts = [client, front.poll_timeout(), reader];
         timeouts.into_iter().flatten().min()
     }
 }
@@ -405,7 +428,7 @@ impl Driver {
                 .and_then(|()| stdout.flush());
             drop(stdout);
             match written {
-                Ok(()) => front.handle_written(&mut self.client, now()),
+                Ok(()) => self.written(!output.is_empty(), front),
                 Err(error) if error.kind() == ErrorKind::BrokenPipe => {
                     self.lose_output(Exit::OutputClosed, front);
                 }
@@ -420,10 +443,34 @@ impl Driver {
         self.over_by
     }
 
+    /// Everything is written. Where that is a pipe with a reader that matters, what counts is that it
+    /// was taken out: who leaves (`head`) has not seen what is still in it.
+    fn written(&mut self, is_new: bool, front: &mut impl Front) {
+        if is_new && self.output_is_pipe {
+            self.reader = Some((now() + READER_LOOKED_AT.0, READER_LOOKED_AT.0));
+        }
+        if let Some((at, pause)) = self.reader {
+            if at > now() {
+                return;
+            }
+            if !is_taken_out() {
+                let pause = (pause * 2).min(READER_LOOKED_AT.1);
+                self.reader = Some((now() + pause, pause));
+                return;
+            }
+            self.reader = None;
+        }
+        front.handle_written(&mut self.client, now());
+    }
+
     /// Tells the front once that standard output takes nothing more.
     fn lose_output(&mut self, why: Exit, front: &mut impl Front) {
         if !self.output_is_lost {
             self.output_is_lost = true;
+            if self.reader.take().is_some() && is_taken_out() {
+                // It has read everything before it left.
+                front.handle_written(&mut self.client, now());
+            }
             let ends_by_itself = front.handle_output_lost(why, &mut self.client, now());
             let exit = front.exit().filter(|exit| *exit != Exit::Done);
             self.over_by = (!ends_by_itself).then_some(exit.unwrap_or(why));
@@ -438,6 +485,11 @@ impl Driver {
             _ => {}
         }
     }
+}
+
+/// Whether the pipe that standard output is holds nothing any more.
+fn is_taken_out() -> bool {
+    ioctl_fionread(io::stdout()).is_ok_and(|bytes| bytes == 0)
 }
 
 /// What the system says, in the words of people.

@@ -18,7 +18,8 @@ pub trait Front {
     fn handle_typed(&mut self, typed: Typed, client: &mut Client, now: Time);
     /// A signal came that asks for the end.
     fn handle_signal(&mut self, signal: i32, client: &mut Client, now: Time);
-    /// Everything that was taken before is written and flushed.
+    /// Everything that was taken before is written and flushed; and read, if it went into a pipe and
+    /// the front [is for its reader](Front::is_for_its_reader).
     fn handle_written(&mut self, client: &mut Client, now: Time);
     /// Standard output takes nothing more: nobody reads it ([`Exit::OutputClosed`]), or what is
     /// written there cannot be kept ([`Exit::Failed`]). What was taken and not called written is lost.
@@ -38,6 +39,10 @@ pub trait Front {
     /// Whether there is no point in going on when nobody reads what it writes. Then that is noticed
     /// before there is something to write.
     fn is_for_its_reader(&self) -> bool {
+        false
+    }
+    /// Whether it holds as much as it can for a reader that is slow: then servers are not listened to.
+    fn has_enough(&self) -> bool {
         false
     }
     /// How it ends, once it does.

@@ -1,9 +1,10 @@
 //! How does a script hear what comes, and what counts as heard?
 //!
 //! A message is acknowledged once it was written out, never before: what a full disk or a reader
-//! that has gone did not take is unread, and comes again the next time. What was written into a pipe counts as
-//! written, whatever its reader does with it; who wants so many and no more says how many.
+//! that has gone did not take is unread, and comes again the next time. Messages are written one by one,
+//! and into a pipe not before its reader has taken out the one before: `head -1` takes one.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::super::failover::{Change, Client, Output};
@@ -16,6 +17,9 @@ use crate::wire::message::{Answer, Deliver, NoteKind, Refusal, Request};
 
 /// A session that has ended sooner than this is not replaced once more: somebody else wants its place.
 const SESSION_TIME_MIN: Duration = Duration::from_secs(60);
+
+/// So many messages wait for a slow reader; more wait at the server.
+const WAITING_MAX: usize = 256;
 
 /// What is watched for, and how.
 pub struct WatchOptions {
@@ -39,9 +43,11 @@ pub struct Watching {
     patience: Patience,
     /// When the last login was answered.
     logged_in_at: Time,
-    /// Messages that were put into `written`, of those that `options.count` asks for.
+    /// Messages that came, of those that `options.count` asks for.
     count: u64,
-    /// The newest message in `written`; of what was taken from there; of what was written out.
+    /// Messages that are to be written, the oldest first.
+    waiting: VecDeque<(OpNumber, String)>,
+    /// The newest message that came; that was taken to be written; that was written out.
     shown: OpNumber,
     taken: OpNumber,
     out: OpNumber,
@@ -84,6 +90,7 @@ impl Watching {
             stage: Stage::Before,
             logged_in_at: Time(0),
             count: 0,
+            waiting: VecDeque::new(),
             shown: OpNumber::ZERO,
             taken: OpNumber::ZERO,
             out: OpNumber::ZERO,
@@ -103,20 +110,12 @@ impl Front for Watching {
             return;
         }
         match output {
-            Output::Delivered(message) if self.leaves.is_none() => {
+            Output::Delivered(message) if self.leaves.is_none() && !self.is_complete() => {
                 self.shown = message.id;
-                let Self {
-                    options,
-                    credentials,
-                    written,
-                    ..
-                } = self;
-                let shown = show_message(&message, &mut options.format, Some(credentials));
-                written.output.push_str(&shown);
+                let format = &mut self.options.format;
+                let shown = show_message(&message, format, Some(&self.credentials));
+                self.waiting.push_back((message.id, shown));
                 self.count += 1;
-                if self.options.count == Some(self.count) {
-                    self.leave(Exit::Done, client, now);
-                }
             }
             Output::Answered { number, answer } => self.answered(number, answer, client, now),
             // All others are the library's business.
@@ -142,18 +141,26 @@ impl Front for Watching {
 
     fn handle_written(&mut self, client: &mut Client, now: Time) {
         self.out = self.taken;
-        self.go_on(client, now);
+        match self.is_complete() && self.out == self.shown && self.leaves.is_none() {
+            true => self.leave(Exit::Done, client, now),
+            false => self.go_on(client, now),
+        }
     }
 
     fn handle_output_lost(&mut self, why: Exit, client: &mut Client, now: Time) -> bool {
         // What was not written never will be, and is not waited for.
         self.shown = self.out;
+        self.waiting.clear();
         self.leave(why, client, now);
         true
     }
 
     fn is_for_its_reader(&self) -> bool {
         true
+    }
+
+    fn has_enough(&self) -> bool {
+        self.waiting.len() >= WAITING_MAX
     }
 
     fn handle_timeout(&mut self, _: &mut Client, now: Time) {
@@ -180,13 +187,19 @@ impl Front for Watching {
             until => until,
         };
         match self.leaves {
+            _ if self.may_write() => Some(Time::default()),
             Some(_) => self.leave_by,
             None => until,
         }
     }
 
     fn take_text(&mut self, _: &Client, _: Time) -> Written {
-        self.taken = self.shown;
+        if self.may_write()
+            && let Some((id, shown)) = self.waiting.pop_front()
+        {
+            self.taken = id;
+            self.written.output.push_str(&shown);
+        }
         std::mem::take(&mut self.written)
     }
 
@@ -200,6 +213,16 @@ impl Front for Watching {
 }
 
 impl Watching {
+    /// As many messages came as are wanted.
+    fn is_complete(&self) -> bool {
+        self.options.count == Some(self.count)
+    }
+
+    /// The next message can be written: the one before is.
+    fn may_write(&self) -> bool {
+        self.taken == self.out && !self.waiting.is_empty()
+    }
+
     fn changed(&mut self, change: &Change, client: &mut Client, now: Time) {
         self.patience.note(change);
         match change {

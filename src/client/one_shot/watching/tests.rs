@@ -154,13 +154,14 @@ fn who_wants_two_gets_two_and_the_third_stays_unread() {
         .push(Push::Message(message(6)))
         .push(Push::Message(message(7)));
     run.hears(three);
-    assert_eq!(
-        run.written(),
-        "00:00 bob: hello\n00:00 bob: hello\nsend 3 (3..) Acknowledge 6\n"
-    );
-    run.hears(acknowledged(3, 6));
-    assert_eq!(run.written(), "send 4 (4..) Logout\n");
-    run.hears(Server::default().answer(4, Answer::LoggedOut));
+    let first = run.written();
+    assert_eq!(first, "00:00 bob: hello\nsend 3 (3..) Acknowledge 5\n");
+    assert_eq!(run.written(), "00:00 bob: hello\n");
+    run.hears(acknowledged(3, 5));
+    assert_eq!(run.written(), "send 4 (4..) Acknowledge 6\n");
+    run.hears(acknowledged(4, 6));
+    assert_eq!(run.written(), "send 5 (5..) Logout\n");
+    run.hears(Server::default().answer(5, Answer::LoggedOut));
     run.written();
     assert_eq!(run.front.exit(), Some(Exit::Done));
 }
@@ -268,4 +269,26 @@ fn what_is_interrupted_before_the_login_ends_at_once() {
     run.front
         .handle_signal(2, &mut run.dialed.client, seconds(0));
     assert_eq!(run.front.exit(), Some(Exit::Signal(2)));
+}
+
+#[test]
+fn a_message_is_not_written_before_the_one_before_it_was_read() {
+    let mut run = Run::logged_in(|_| {});
+    run.hears(delivery(5).push(Push::Message(message(6))));
+    assert_eq!(run.unwritten(), "00:00 bob: hello\n");
+    assert_eq!(run.unwritten(), "");
+    run.front.handle_written(&mut run.dialed.client, seconds(0));
+    assert_eq!(
+        run.unwritten(),
+        "send 3 (3..) Acknowledge 5\n00:00 bob: hello\n"
+    );
+    // A reader that takes nothing keeps so many here, and the others at the server.
+    for id in 7..1000 {
+        assert!(id < 500, "it takes more and more");
+        if run.front.has_enough() {
+            break;
+        }
+        run.hears(delivery(id));
+        run.unwritten();
+    }
 }
