@@ -106,7 +106,8 @@ pub struct Client {
     known: Known,
     /// A connection is wanted though nothing depends on it: until the first one is there.
     is_new: bool,
-    /// Since when there is none that serves, after there was one.
+    /// Since when there is none that serves, after there was one: one that is left for its silence
+    /// served until it was heard last.
     down_since: Option<Time>,
     /// When the state of the cluster was asked for last.
     status_at: Time,

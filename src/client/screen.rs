@@ -300,7 +300,7 @@ impl Screen {
             at: self.started_at.unwrap_or(now),
         };
         let mut chat = Chat::new(me, wall, client, now);
-        chat.take_leftovers(std::mem::take(&mut self.entrance.leftovers));
+        chat.take_leftovers(&mut self.entrance.leftovers);
         self.chat = Some(chat);
         for typed in std::mem::take(&mut self.ahead) {
             self.handle_typed(typed, client, now);
@@ -341,15 +341,17 @@ impl Screen {
             ErrorCode::NoSuchAccount => format!("the account {name} was deleted"),
             _ => format!("{name} is not logged in any more: {}", why.sentence),
         };
-        let leftovers = self.chat.take().map(|chat| chat.leftovers());
-        self.come_back(name.as_str(), &sentence, leftovers.unwrap_or_default());
+        self.come_back(Some(name.as_str()));
+        self.entrance.told = sentence;
+        if let Some(chat) = self.chat.take() {
+            self.entrance.leftovers.extend(chat.leftovers());
+        }
     }
 
-    /// The first screen again.
-    fn come_back(&mut self, name: &str, sentence: &str, leftovers: Vec<Leftover>) {
-        self.entrance = Entrance::new(Some(name));
-        sentence.clone_into(&mut self.entrance.told);
-        self.entrance.leftovers = leftovers;
+    /// The first screen again, with what it keeps of those who were logged in before.
+    fn come_back(&mut self, name: Option<&str>) {
+        let before = std::mem::replace(&mut self.entrance, Entrance::new(name));
+        self.entrance.leftovers = before.leftovers;
     }
 
     /// Somebody has logged out, or wants to leave.
@@ -364,12 +366,12 @@ impl Screen {
             }
             (Parting::LoggedOut { to_create }, Some(chat)) => {
                 let name = Some(chat.me.as_str()).filter(|_| !to_create);
-                self.entrance = Entrance::new(name);
+                self.come_back(name);
                 self.entrance.choose(to_create);
-                self.entrance.leftovers = chat.leftovers();
+                self.entrance.leftovers.extend(chat.leftovers());
             }
             (Parting::Deleted, Some(chat)) => {
-                self.entrance = Entrance::new(None);
+                self.come_back(None);
                 self.entrance.told = format!("the account {} is deleted", chat.me);
                 self.entrance.is_good = true;
             }
@@ -420,9 +422,9 @@ impl Screen {
     fn finish(&mut self) {
         let leaving = self.leaving.take();
         self.exit = leaving.map(|leaving| leaving.exit).or(self.exit);
-        let chat = self.chat.as_ref();
-        let leftovers = chat.map(Chat::leftovers);
-        for leftover in leftovers.as_ref().unwrap_or(&self.entrance.leftovers) {
+        let leftovers = self.chat.as_ref().map(Chat::leftovers);
+        let kept = self.entrance.leftovers.iter();
+        for leftover in kept.chain(leftovers.iter().flatten()) {
             self.farewell.push_str(&farewell_to(leftover));
         }
     }

@@ -145,7 +145,7 @@ pub enum Change {
         view: ViewNumber,
         /// Its name and version.
         software: String,
-        /// How long there was none; `None` the first time.
+        /// How long there was none, with the silence of the one before; `None` the first time.
         without: Option<Duration>,
     },
     /// No server serves it any more. Another one is looked for.

@@ -503,6 +503,11 @@ impl Client {
             return;
         };
         let address = link.address;
+        // Whoever waits for an answer has been without a server for all the silence, too.
+        let down_since = match ending {
+            Ending::Silent(_) => link.connection.heard_at(),
+            _ => now,
+        };
         if self.current != Some(id) {
             return self.forget(id, ending.to_string());
         }
@@ -519,7 +524,7 @@ impl Client {
             self.search.slow = Some((address, times.min(PATIENCE_MAX)));
         }
         if self.wants_link() {
-            self.down_since.get_or_insert(now);
+            self.down_since.get_or_insert(down_since);
             self.outputs.push_back(Output::Changed(Change::Down {
                 address,
                 why: ending,

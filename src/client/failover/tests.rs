@@ -465,7 +465,8 @@ fn the_only_server_that_serves_is_given_more_time_after_each_silence() {
     assert!(chat.until(1000).contains("dial 5001 as 2"));
     chat.connect(2, 1);
     let resumed = Server::default().answer(4, welcome(None));
-    assert!(chat.hears(2, resumed).contains("send 3 (3..) Send bob one"));
+    let said = chat.hears(2, resumed);
+    assert!(said.contains("none for 1.0 s") && said.contains("send 3 (3..) Send bob one"));
     assert_eq!(chat.until(2900), "");
     assert!(chat.until(3000).contains("has not answered for 2 s"));
 }

@@ -206,9 +206,9 @@ impl Chat {
         chat
     }
 
-    /// What was pending when this account's last session was lost.
-    pub fn take_leftovers(&mut self, leftovers: Vec<Leftover>) {
-        for it in leftovers.into_iter().filter(|it| it.me == self.me) {
+    /// Takes out what was pending when this account's last session was lost. That of others stays.
+    pub fn take_leftovers(&mut self, leftovers: &mut Vec<Leftover>) {
+        for it in leftovers.extract_if(.., |it| it.me == self.me) {
             self.conversations.add_local(&it.peer, it.after, it.local);
         }
     }

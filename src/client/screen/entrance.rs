@@ -50,7 +50,8 @@ pub(super) struct Entrance {
     /// What is told is no trouble.
     pub is_good: bool,
     stage: Stage,
-    /// These were not sent, or nobody knows whether they were.
+    /// These were not sent, or nobody knows whether they were. While somebody is logged in, those of
+    /// others.
     pub leftovers: Vec<Leftover>,
 }
 

@@ -117,6 +117,15 @@ impl Person {
         self.turn();
     }
 
+    /// The session is ended from elsewhere.
+    fn session_ends(&mut self) {
+        let note = Push::Note {
+            about: NoteKind::SessionEnded,
+            sentence: "the session was ended from elsewhere",
+        };
+        self.hears(Server::default().push(note));
+    }
+
     /// No connection can be made to any server.
     fn finds_nobody(&mut self) {
         for (link, _) in std::mem::take(&mut self.dials) {

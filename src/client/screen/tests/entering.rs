@@ -1,7 +1,6 @@
 //! The first screen.
 
 use super::*;
-use crate::wire::message::NoteKind;
 
 #[test]
 fn the_first_screen_asks_for_a_name_and_a_password() {
@@ -101,11 +100,7 @@ fn an_account_that_was_deleted_elsewhere_leads_back_to_the_first_screen() {
 fn what_was_pending_when_the_session_ended_is_not_known_also_after_the_next_login() {
     let mut person = Person::with_bob(WIDE);
     person.types("are you there?\n");
-    let note = Push::Note {
-        about: NoteKind::SessionEnded,
-        sentence: "the session was ended from elsewhere",
-    };
-    person.hears(Server::default().push(note));
+    person.session_ends();
     person.reads("alice is not logged in any more: the session was ended from elsewhere");
     person.types("correct-horse\n");
     let login = person.asked("Login alice");

@@ -66,6 +66,20 @@ fn a_message_outlives_its_server_and_is_sent_once() {
 }
 
 #[test]
+fn the_silence_of_a_server_counts_as_time_without_one() {
+    let mut person = Person::with_bob(WIDE);
+    person.types("hi bob\n");
+    person.takes_sent();
+    person.waits(10_000);
+    person.sees("127.0.0.1:5000 has not answered for 10 s");
+    person.waits(300);
+    person.connects();
+    let resume = person.asked("Resume");
+    person.hears(Server::default().answer(resume, welcome()));
+    person.sees("is back after 10.3 s");
+}
+
+#[test]
 fn messages_that_come_again_are_shown_once() {
     let mut person = Person::with_bob(WIDE);
     person.hears(push(message(9, "bob", "alice", "you there?")));

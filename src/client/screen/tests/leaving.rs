@@ -72,3 +72,34 @@ fn a_terminal_that_is_gone_ends_it_like_its_signal() {
     person.waits(500);
     assert_eq!(person.screen.exit(), Some(Exit::Signal(1)));
 }
+
+#[test]
+fn what_somebody_else_left_open_is_named_at_the_end_too() {
+    let mut person = Person::with_bob(WIDE);
+    person.types("of alice\n");
+    person.session_ends();
+    person.press(KeyCode::Enter);
+    person.press(KeyCode::BackTab);
+    for _ in 0.."alice".len() {
+        person.press(KeyCode::Backspace);
+    }
+    person.types("carol\tcorrect-horse\n");
+    let login = person.asked("Login carol");
+    let name = name("carol");
+    let answer = Answer::LoggedIn {
+        name,
+        unread: 0,
+        secret: Some(Secret([8; 32])),
+    };
+    person.hears(Server::default().answer(login, answer));
+    person.sees("lastword carol");
+    person.sees_not("of alice");
+    person.types("/to dave\nof carol\n/quit\n\n");
+    person.waits(500);
+    assert_eq!(person.screen.exit(), Some(Exit::Done));
+    assert_eq!(
+        person.screen.farewell(),
+        "not acknowledged: it may or may not have been sent: to bob: of alice\n\
+         not acknowledged: it may or may not have been sent: to dave: of carol\n"
+    );
+}
