@@ -9,7 +9,9 @@ use std::io::{self, BufRead, Read};
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 
 use crossterm::event::{self, Event, KeyEventKind};
-use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
+use rustix::termios::{
+    LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr,
+};
 
 use super::front::Typed;
 use crate::limits::LINE_BYTES_MAX;
@@ -145,6 +147,8 @@ impl Hidden {
         let before = tcgetattr(io::stdin()).ok()?;
         let mut hidden = before.clone();
         hidden.local_modes.remove(LocalModes::ECHO);
+        // Stopped here it would leave the shell with a terminal that shows nothing.
+        hidden.special_codes[SpecialCodeIndex::VSUSP] = 0;
         tcsetattr(io::stdin(), OptionalActions::Now, &hidden).ok()?;
         Some(Self { before })
     }

@@ -11,7 +11,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
-use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
+use rustix::termios::{
+    LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr,
+};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::{SigId, flag, low_level};
 
@@ -219,6 +221,8 @@ impl<'a> Hidden<'a> {
         let before = tcgetattr(terminal).ok()?;
         let mut hidden = before.clone();
         hidden.local_modes.remove(LocalModes::ECHO);
+        // Stopped here it would leave the shell with a terminal that shows nothing.
+        hidden.special_codes[SpecialCodeIndex::VSUSP] = 0;
         tcsetattr(terminal, OptionalActions::Now, &hidden).ok()?;
         Some(Self { terminal, before })
     }

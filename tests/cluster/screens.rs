@@ -12,6 +12,7 @@ use crate::rig::terminal::Terminal;
 
 const CONTROL_C: &str = "\x03";
 const CONTROL_N: &str = "\x0e";
+const CONTROL_Z: &str = "\x1a";
 const ENTER: &str = "\r";
 const TAB: &str = "\t";
 
@@ -184,6 +185,8 @@ fn a_question_for_a_password_can_be_left() {
         let mut terminal = Terminal::run_with(80, 24, &arguments, &[("LASTWORD_PASSWORD", "")]);
         terminal.until_shown("password");
         terminal.types("half a pass");
+        // Nobody is to be left with a shell that does not show what is typed.
+        terminal.types(CONTROL_Z);
         terminal.types(CONTROL_C);
         assert_eq!(terminal.wait().code(), Some(130), "{command:?}");
         terminal.assert_as_before();

@@ -509,7 +509,12 @@ impl Client {
             _ => now,
         };
         if self.current != Some(id) {
-            return self.forget(id, ending.to_string());
+            // Of one that was never reached it is not said that it cannot be any more.
+            let why = match ending {
+                Ending::Failed(why) => why,
+                ending => ending.to_string(),
+            };
+            return self.forget(id, why);
         }
         self.current = None;
         self.hang_up(id);

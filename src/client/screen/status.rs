@@ -234,10 +234,8 @@ impl Status {
 
 /// What was tried, with servers that gave the same reason together.
 fn tried_in_vain(tried: &[(SocketAddr, String)]) -> String {
-    const PREFIX: &str = "cannot be reached any more: ";
-    let mut reasons: Vec<(String, &str)> = Vec::new();
+    let mut reasons: Vec<(String, &String)> = Vec::new();
     for (address, why) in tried {
-        let why = why.strip_prefix(PREFIX).unwrap_or(why);
         match reasons.iter_mut().find(|(_, known)| *known == why) {
             Some((addresses, _)) => addresses.push_str(&format!(", {address}")),
             None => reasons.push((address.to_string(), why)),
