@@ -41,7 +41,7 @@ use jiff::tz::TimeZone;
 
 use self::chat::{Chat, Parting, Wall};
 use self::conversations::Fate;
-use self::entrance::{Entered, Entrance, Leftover};
+use self::entrance::{Draft, Entered, Entrance, Leftover};
 use self::paper::Paper;
 use self::status::Status;
 use self::wrap::fit;
@@ -305,6 +305,10 @@ impl Screen {
         for typed in std::mem::take(&mut self.ahead) {
             self.handle_typed(typed, client, now);
         }
+        // Behind what was typed meanwhile, whose Enter is not to send what nobody saw again.
+        if let Some(chat) = &mut self.chat {
+            chat.take_drafts(&mut self.entrance.drafts, client, now);
+        }
     }
 
     /// A login is on its way, and nobody has left.
@@ -344,6 +348,9 @@ impl Screen {
         self.come_back(Some(name.as_str()));
         self.entrance.told = sentence;
         if let Some(chat) = self.chat.take() {
+            self.entrance.is_held = true;
+            self.entrance.told.push_str("; Enter goes on");
+            self.entrance.drafts.extend(chat.drafts());
             self.entrance.leftovers.extend(chat.leftovers());
         }
     }
@@ -352,6 +359,7 @@ impl Screen {
     fn come_back(&mut self, name: Option<&str>) {
         let before = std::mem::replace(&mut self.entrance, Entrance::new(name));
         self.entrance.leftovers = before.leftovers;
+        self.entrance.drafts = before.drafts;
     }
 
     /// Somebody has logged out, or wants to leave.
@@ -427,6 +435,9 @@ impl Screen {
         for leftover in kept.chain(leftovers.iter().flatten()) {
             self.farewell.push_str(&farewell_to(leftover));
         }
+        for draft in &self.entrance.drafts {
+            self.farewell.push_str(&farewell_to_draft(draft));
+        }
     }
 
     /// When something else is to be seen, though nothing happens.
@@ -444,16 +455,26 @@ fn is_for_all(key: KeyEvent) -> bool {
     key.modifiers.contains(KeyModifiers::CONTROL) && matches!(key.code, KeyCode::Char('c' | 'l'))
 }
 
+/// Columns of a text in a line about it at the end.
+const FAREWELL_COLUMNS_MAX: usize = 40;
+
+/// A line about what somebody was typing who was logged out.
+fn farewell_to_draft(draft: &Draft) -> String {
+    let text = fit(&escape_line(&draft.text), FAREWELL_COLUMNS_MAX);
+    let to = draft.peer.as_deref().map(escape_line);
+    let to = to.map_or(String::new(), |to| format!(" to {to}:"));
+    format!("not sent, you were logged out:{to} {text}\n")
+}
+
 /// A line about a message that no server has acknowledged.
 fn farewell_to(leftover: &Leftover) -> String {
-    const COLUMNS_MAX: usize = 40;
     let fate = match &leftover.local.fate {
         Fate::Refused(_) => "not sent",
         Fate::Pending { .. } | Fate::Unknown => {
             "not acknowledged: it may or may not have been sent"
         }
     };
-    let text = fit(&escape_line(&leftover.local.text), COLUMNS_MAX);
+    let text = fit(&escape_line(&leftover.local.text), FAREWELL_COLUMNS_MAX);
     format!("{fate}: to {}: {text}\n", escape_line(&leftover.peer))
 }
 

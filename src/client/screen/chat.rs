@@ -14,7 +14,7 @@ use super::super::failover::Client;
 use super::commands::Completion;
 use super::conversations::{Conversations, Fate, Key, Local};
 use super::editor::Editor;
-use super::entrance::Leftover;
+use super::entrance::{Draft, Leftover};
 use super::status::next_second;
 use super::view::View;
 use crate::limits::{HISTORY_MESSAGES_MAX, TEXT_BYTES_MAX};
@@ -232,6 +232,48 @@ impl Chat {
             }
         }
         leftovers
+    }
+
+    /// Puts back what was being typed when this account's last session was lost, before what was typed
+    /// since. That of others stays.
+    pub fn take_drafts(&mut self, drafts: &mut Vec<Draft>, client: &mut Client, now: Time) {
+        let me = self.me;
+        for draft in drafts.extract_if(.., |it| it.me == me) {
+            let key = draft.peer.map(|peer| self.conversations.called(&peer));
+            if let Some(key) = key.filter(|_| draft.is_open && self.open.is_none()) {
+                self.open(key, client, now);
+            }
+            match key.filter(|key| self.open != Some(*key)) {
+                Some(key) => {
+                    if let Some(conversation) = self.conversations.of_mut(key) {
+                        conversation.draft.insert_str(0, &draft.text);
+                    }
+                }
+                None => {
+                    let text = draft.text + self.input.text();
+                    self.input.set(&text);
+                }
+            }
+        }
+    }
+
+    /// What was typed and not sent, in the input line and elsewhere.
+    pub fn drafts(&self) -> Vec<Draft> {
+        let open = self.open.and_then(|key| self.conversations.of(key));
+        let peer = open.map(|conversation| conversation.peer.clone());
+        let input = (peer, self.input.text(), true);
+        // That of the open one is in the input line.
+        let others = self.conversations.all();
+        let others = others.map(|it| (Some(it.peer.clone()), it.draft.as_str(), false));
+        let all = std::iter::once(input).chain(others);
+        let drafts = all.filter(|(_, text, _)| !text.is_empty());
+        let drafts = drafts.map(|(peer, text, is_open)| Draft {
+            me: self.me,
+            peer,
+            text: text.to_owned(),
+            is_open,
+        });
+        drafts.collect()
     }
 
     /// What is to come of all this, once.

@@ -220,9 +220,14 @@ impl Conversations {
 
     /// The conversation with the account that has this name now. It is made if there is none.
     pub fn with(&mut self, name: Name) -> Key {
-        match self.find(name.as_str()) {
+        self.called(name.as_str())
+    }
+
+    /// The conversation with whoever is or was called so. It is made if there is none.
+    pub fn called(&mut self, peer: &str) -> Key {
+        match self.find(peer) {
             Some(key) => key,
-            None => self.make(name.as_str().to_owned(), None),
+            None => self.make(peer.to_owned(), None),
         }
     }
 
@@ -269,10 +274,7 @@ impl Conversations {
 
     /// Keeps something that was not sent, or of which nobody knows whether it was.
     pub fn add_local(&mut self, peer: &str, after: OpNumber, local: Local) {
-        let key = match self.find(peer) {
-            Some(key) => key,
-            None => self.make(peer.to_owned(), None),
-        };
+        let key = self.called(peer);
         self.locals_made += 1;
         let place = (after, self.locals_made);
         if let Some(conversation) = self.list.get_mut(&key) {

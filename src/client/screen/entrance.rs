@@ -36,6 +36,18 @@ pub(super) struct Leftover {
     pub local: Local,
 }
 
+/// What somebody was typing when the login was over, without having asked for that.
+#[derive(Clone, Debug)]
+pub(super) struct Draft {
+    /// Who typed it.
+    pub me: Name,
+    /// For whom; `None` where no conversation was open.
+    pub peer: Option<String>,
+    pub text: String,
+    /// It stood in the input line.
+    pub is_open: bool,
+}
+
 /// The first screen.
 #[derive(Debug)]
 pub(super) struct Entrance {
@@ -53,6 +65,11 @@ pub(super) struct Entrance {
     /// These were not sent, or nobody knows whether they were. While somebody is logged in, those of
     /// others.
     pub leftovers: Vec<Leftover>,
+    /// These come back when who typed them does.
+    pub drafts: Vec<Draft>,
+    /// It came by itself, and whoever is typing may not have seen that: until a key that makes no text,
+    /// nothing is taken for a name or a password.
+    pub is_held: bool,
 }
 
 #[derive(Debug)]
@@ -90,6 +107,8 @@ impl Entrance {
             is_good: false,
             stage: Stage::Idle,
             leftovers: Vec::new(),
+            drafts: Vec::new(),
+            is_held: false,
         };
         if let Some(name) = name {
             entrance.name.set(name);
@@ -139,7 +158,7 @@ impl Entrance {
 
     /// Puts what was pasted where the cursor is.
     pub fn paste(&mut self, text: &str) {
-        if !self.is_busy() {
+        if !self.is_busy() && !self.is_held {
             let text = text.trim_end_matches(['\r', '\n']);
             if !self.focused().insert(text) {
                 self.tell("this is too long for a name or a password");
@@ -160,6 +179,12 @@ impl Entrance {
             return;
         }
         let has_control = key.modifiers.contains(KeyModifiers::CONTROL);
+        if self.is_held && !(has_control && key.code == KeyCode::Char('n')) {
+            let is_go = matches!(key.code, KeyCode::Enter | KeyCode::Tab | KeyCode::BackTab);
+            self.is_held = !is_go;
+            return;
+        }
+        self.is_held = false;
         match key.code {
             KeyCode::Char('n' | 'p') if has_control => self.choose(!self.is_new),
             KeyCode::Tab | KeyCode::Down => self.step(1),

@@ -144,6 +144,12 @@ fn told(
     if !status.is_up() {
         put(&status.trouble_sentence(0, now), Look::Waiting);
     }
+    for draft in entrance.drafts.iter().take(LEFTOVERS_MAX) {
+        let to = draft.peer.as_deref().map(escape_line);
+        let to = to.map_or(String::new(), |to| format!("to {to}: "));
+        let line = format!("not sent, and kept: {to}{}", escape_line(&draft.text));
+        put(&fit(&line, width * 2), Look::Trouble);
+    }
     for leftover in entrance.leftovers.iter().take(LEFTOVERS_MAX) {
         let fate = match &leftover.local.fate {
             Fate::Refused(_) => "not sent",
@@ -153,7 +159,8 @@ fn told(
         let line = format!("? {fate}, to {}: {text}", escape_line(&leftover.peer));
         put(&fit(&line, width * 2), Look::Trouble);
     }
-    let more = entrance.leftovers.len().saturating_sub(LEFTOVERS_MAX);
+    let more = entrance.leftovers.len().saturating_sub(LEFTOVERS_MAX)
+        + entrance.drafts.len().saturating_sub(LEFTOVERS_MAX);
     if more > 0 {
         put(&format!("and {more} more like this"), Look::Trouble);
     }

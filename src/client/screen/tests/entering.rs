@@ -102,7 +102,7 @@ fn what_was_pending_when_the_session_ended_is_not_known_also_after_the_next_logi
     person.types("are you there?\n");
     person.session_ends();
     person.reads("alice is not logged in any more: the session was ended from elsewhere");
-    person.types("correct-horse\n");
+    person.types("\ncorrect-horse\n");
     let login = person.asked("Login alice");
     person.hears(Server::default().answer(login, welcome()));
     let history = person.asked("History");
@@ -117,6 +117,46 @@ fn what_was_pending_when_the_session_ended_is_not_known_also_after_the_next_logi
     person.sees("? alice: are you there?");
     person.sees("(not known: it may or may not have been sent)");
     person.sees_not("✓");
+}
+
+#[test]
+fn what_is_being_typed_outlives_the_session_and_is_no_password() {
+    let mut person = Person::with_bob(WIDE);
+    person.types("/to carol\nfor carol");
+    person.control('n');
+    person.sees("▸bob");
+    person.types("are you");
+    person.session_ends();
+    person.takes_sent();
+    person.reads("ended from elsewhere; Enter goes on");
+    person.sees("not sent, and kept: to bob: are you");
+    person.sees("not sent, and kept: to carol: for carol");
+    person.types(" there?");
+    person.gives(Typed::Pasted("and this".into()));
+    person.types("\n");
+    person.sees_not("•");
+    assert_eq!(person.takes_sent(), "");
+    person.types("correct-horse\n and hi");
+    let login = person.asked("Login alice");
+    person.hears(Server::default().answer(login, welcome()));
+    person.sees("▸bob");
+    person.sees(" > are you and hi");
+    assert_eq!(number_of(&person.sent, "Send"), None);
+    person.press(KeyCode::Home);
+    person.control('k');
+    person.types("/to carol\n");
+    person.sees(" > for carol");
+}
+
+#[test]
+fn what_was_being_typed_is_named_at_the_end_where_nobody_came_back() {
+    let mut person = Person::with_bob(WIDE);
+    person.types("are you");
+    person.session_ends();
+    person.control('c');
+    person.waits(500);
+    let farewell = "not sent, you were logged out: to bob: are you\n";
+    assert_eq!(person.screen.farewell(), farewell);
 }
 
 #[test]
