@@ -7,11 +7,12 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::super::cluster::Cluster;
+use super::super::event::Ending;
 use super::super::failover::Change;
 use super::super::show::escape_line;
 use super::theme::Look;
 use super::wrap::{columns, fit, wrap};
-use crate::types::{ServerId, Time, ViewNumber};
+use crate::types::{ErrorCode, ServerId, Time, ViewNumber};
 
 /// How long it is told that another server took over.
 const TAKE_OVER_TOLD_FOR: Duration = Duration::from_secs(10);
@@ -36,6 +37,8 @@ pub(super) struct Status {
     /// It is the one that served before.
     is_back: bool,
     last_server: Option<ServerId>,
+    /// The last one that served has said no more than that another one does.
+    is_sent_on: bool,
     /// The newest view of one that served.
     last_view: ViewNumber,
     /// The server has said that writes wait.
@@ -63,6 +66,7 @@ impl Status {
             took_over: None,
             is_back: false,
             last_server: None,
+            is_sent_on: false,
             last_view: ViewNumber::default(),
             writes_wait: false,
         }
@@ -88,9 +92,10 @@ impl Status {
                     view: *view,
                 });
                 self.is_back = self.last_server == Some(*server);
-                // Who is not logged in talks to any server: to go on from there to the primary is
-                // no take-over, which makes a new view.
-                let is_news = self.is_back || *view > self.last_view;
+                // Who is not logged in talks to any server: to be sent on from there to the primary
+                // is no take-over, unless there is a new view.
+                let is_news = self.is_back || !self.is_sent_on || *view > self.last_view;
+                self.is_sent_on = false;
                 self.took_over = without.filter(|_| is_news).map(|without| (without, now));
                 self.last_server = Some(*server);
                 self.last_view = self.last_view.max(*view);
@@ -101,6 +106,10 @@ impl Status {
                 return;
             }
             Change::LoggedOut { .. } => return,
+            Change::Down {
+                why: Ending::Refused(refusal),
+                ..
+            } => self.is_sent_on = refusal.code == ErrorCode::NotPrimary,
             Change::Down { .. } | Change::Waiting { .. } | Change::Unreachable { .. } => {}
         }
         self.up = None;
@@ -375,6 +384,12 @@ mod tests {
         let mut status = Status::new(vec![address(5002)]);
         status.changed(&up(5002, None), seconds(0));
         let moment = Some(Duration::from_millis(1));
+        let down = |why| Change::Down {
+            address: address(5002),
+            why,
+        };
+        let sent_on = Ending::Refused(ErrorCode::NotPrimary.into());
+        status.changed(&down(sent_on), seconds(1));
         status.changed(&up(5001, moment), seconds(1));
         assert_eq!(
             row(&status, 80, 0, seconds(1)),
@@ -382,6 +397,10 @@ mod tests {
         );
         status.changed(&up(5001, moment), seconds(2));
         assert!(row(&status, 80, 0, seconds(2)).contains("is back"));
+        // One that has just taken over said hello before it knew its own view.
+        status.changed(&down(Ending::Closed), seconds(3));
+        status.changed(&up(5002, moment), seconds(3));
+        assert!(row(&status, 80, 0, seconds(3)).contains("took over"));
     }
 
     #[test]
