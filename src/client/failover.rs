@@ -54,6 +54,8 @@ mod asking;
 mod deliveries;
 mod face;
 mod finding;
+mod heartbeat;
+mod links;
 mod wish;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -65,7 +67,8 @@ pub use finding::PAUSE_MAX;
 
 use self::asking::Open;
 use self::deliveries::Deliveries;
-use self::finding::{Known, Link, Search, Stage};
+use self::finding::{Known, Search};
+use self::links::{Link, Stage};
 use self::wish::{Login, Wish};
 use super::event::{Input as LinkInput, Output as LinkOutput};
 use crate::limits::SESSION_OPEN_REQUESTS_MAX;
