@@ -16,8 +16,8 @@ use std::time::Duration;
 use mio::net::TcpStream;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
-use rustix::fs::{FileType, fstat};
 use rustix::io::ioctl_fionread;
+use rustix::pipe::fcntl_getpipe_size;
 use rustix::time::{ClockId, clock_gettime};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGWINCH};
 use signal_hook_mio::v1_0::Signals;
@@ -189,8 +189,8 @@ impl Driver {
             .poll
             .registry()
             .register(&mut SourceFd(&output), OUTPUT, Interest::READABLE);
-        let kind = fstat(io::stdout()).map(|it| FileType::from_raw_mode(it.st_mode));
-        self.output_is_pipe = kind == Ok(FileType::Fifo);
+        // Nothing else has such a size.
+        self.output_is_pipe = fcntl_getpipe_size(io::stdout()).is_ok();
     }
 
     /// One turn of the loop.
