@@ -48,6 +48,7 @@ impl Replica {
             };
             return self.send_to(from, message);
         }
+        self.release_by(&proposal);
         if proposal.cold {
             return self.cold_promise(from, proposal, now);
         }
@@ -148,6 +149,17 @@ impl Replica {
         let voter = self.me();
         let promise = PeerMessage::Promise { number, voter };
         self.after_save(AfterSave::Send(from, Box::new(promise)));
+    }
+
+    /// A proposal says as much as a report: its candidate has promised more, and which views it has.
+    /// What was promised to it before, and is not among them, has led to nothing. (Its reports may
+    /// never come here: others hand its proposals on.)
+    fn release_by(&mut self, proposal: &Proposal) {
+        let newest = proposal.standing.iter().map(|view| view.number).max();
+        self.vote.bindings.retain(|binding| {
+            binding.number.candidate() != proposal.candidate.server
+                || newest.is_none_or(|newest| newest >= binding.number)
+        });
     }
 
     /// Lets go of the promises that are released.

@@ -52,7 +52,7 @@ use many::{find_violation, run_many};
 use run::Plan;
 
 /// Seeds that have found something once.
-const FAILED_ONCE: &[u64] = &[2, 160, 259, 332, 453, 911, 1224, 1617, 1673, 4200];
+const FAILED_ONCE: &[u64] = &[2, 160, 259, 332, 453, 911, 1224, 1617, 1673, 4200, 9949];
 
 #[test]
 fn nothing_is_violated_in_some_hundred_runs() {
