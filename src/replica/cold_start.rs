@@ -323,10 +323,6 @@ impl Replica {
         if is_lower || self.is_intact() || self.leading != Leading::No || self.damaged {
             return;
         }
-        if self.is_bound_too_often() {
-            // Those who are here release promises by what they report: it is asked again.
-            return;
-        }
         self.promise(from, proposal, now);
     }
 

@@ -14,9 +14,9 @@
 use super::face::Note;
 use super::peers::REFUSALS_APART;
 use super::{Leading, Replica};
-use crate::limits::{BINDINGS_MAX, SERVERS_MAX};
-use crate::types::{Binding, Incarnation, Member, ServerId, Time};
-use crate::wire::peer::{PeerMessage, Ping, Rumour, Standing};
+use crate::limits::SERVERS_MAX;
+use crate::types::{Binding, Incarnation, Member, ServerId, Time, ViewNumber};
+use crate::wire::peer::{PeerMessage, Ping, Proposal, Rumour, Standing};
 
 /// Refused connects that prove the end of a process.
 const REFUSALS_ENOUGH: u32 = 2;
@@ -93,6 +93,16 @@ impl Replica {
             // Others went on without this server, which has slept or was cut off.
             self.stop_leading(now);
         }
+    }
+
+    /// A proposal says of its candidate what a report would; and it may come by way of others, where
+    /// no report does.
+    pub(super) fn note_candidate(&mut self, proposal: &Proposal) {
+        self.rumour(Rumour {
+            member: proposal.candidate,
+            promised: proposal.number,
+            newest: proposal.standing.last().map_or(ViewNumber(0), |v| v.number),
+        });
     }
 
     /// A later report of the same process says more; one of a later process, too.
@@ -320,11 +330,5 @@ impl Replica {
                 .bindings
                 .iter()
                 .any(|b| !b.members.contains(&candidate) && !self.is_released(b))
-    }
-
-    /// More promises bind than can be kept in mind.
-    pub(super) fn is_bound_too_often(&self) -> bool {
-        let binding = self.vote.bindings.iter().filter(|b| !self.is_released(b));
-        binding.count() >= BINDINGS_MAX
     }
 }

@@ -43,7 +43,8 @@
 //! - **When a promise stops binding**: also once its View op stands in the log of whoever gave it.
 //!   From there on the view itself is one of those in whose terms a quorum is needed, while the
 //!   promise would for ever refuse a server that was admitted later. "Without having that View op"
-//!   means: not in its log, however new its newest view is.
+//!   means: not in its log, however new its newest view is. A proposal is such a report of its candidate, too:
+//!   where others have to hand it on, no other report of him comes.
 //! - **Who is silent, who is dead**: a proposal names processes, not servers. In a standing view an
 //!   earlier process of a server may be silent while a later one is a living member.
 //! - **Every promise that was not released binds**, with three servers as with more. For three, the

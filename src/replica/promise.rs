@@ -5,6 +5,7 @@
 //! Who hears somebody whom a proposal calls silent or dead objects.
 
 use super::{AfterSave, Replica};
+use crate::limits::BINDINGS_MAX;
 use crate::types::{Binding, Member, ServerId, Time, ViewNumber};
 use crate::wire::peer::{PeerMessage, Proposal};
 
@@ -48,7 +49,7 @@ impl Replica {
             };
             return self.send_to(from, message);
         }
-        self.release_by(&proposal);
+        self.note_candidate(&proposal);
         if proposal.cold {
             return self.cold_promise(from, proposal, now);
         }
@@ -61,7 +62,7 @@ impl Replica {
             let standing = self.my_standing();
             return self.send_to(from, PeerMessage::Standing(standing));
         }
-        if self.is_bound_against(proposal.candidate) || self.is_bound_too_often() {
+        if self.is_bound_against(proposal.candidate) {
             return;
         }
         match self.objection(&proposal, now) {
@@ -130,13 +131,16 @@ impl Replica {
 
     /// `promise`: durably, before it is told.
     pub(super) fn promise(&mut self, from: ServerId, proposal: Proposal, now: Time) {
+        self.release();
+        if self.vote.bindings.len() >= BINDINGS_MAX {
+            return; // More cannot be kept in mind. It is asked again, and some are released meanwhile.
+        }
         let number = proposal.number;
         self.stop_leading(now);
         self.candidacy = None;
         self.stand_at = None;
         self.vote.promised = number;
         self.promised_at = now;
-        self.release();
         self.vote.bindings.push(Binding {
             number,
             members: proposal.members.clone(),
@@ -149,17 +153,6 @@ impl Replica {
         let voter = self.me();
         let promise = PeerMessage::Promise { number, voter };
         self.after_save(AfterSave::Send(from, Box::new(promise)));
-    }
-
-    /// A proposal says as much as a report: its candidate has promised more, and which views it has.
-    /// What was promised to it before, and is not among them, has led to nothing. (Its reports may
-    /// never come here: others hand its proposals on.)
-    fn release_by(&mut self, proposal: &Proposal) {
-        let newest = proposal.standing.iter().map(|view| view.number).max();
-        self.vote.bindings.retain(|binding| {
-            binding.number.candidate() != proposal.candidate.server
-                || newest.is_none_or(|newest| newest >= binding.number)
-        });
     }
 
     /// Lets go of the promises that are released.
