@@ -15,12 +15,12 @@ pub trait Front {
     /// The client has something to say. (What it wants done is done.)
     fn handle_output(&mut self, output: Output, client: &mut Client, now: Time);
     /// Something was typed, of the kind that [`Front::wants`] named.
-    fn handle_typed(&mut self, typed: Typed, client: &mut Client, now: Time);
+    fn handle_typed(&mut self, _typed: Typed, _client: &mut Client, _now: Time) {}
     /// A signal came that asks for the end.
     fn handle_signal(&mut self, signal: i32, client: &mut Client, now: Time);
     /// Everything that was taken before is written and flushed; and read, if it went into a pipe and
     /// the front [is for its reader](Front::is_for_its_reader).
-    fn handle_written(&mut self, client: &mut Client, now: Time);
+    fn handle_written(&mut self, _client: &mut Client, _now: Time) {}
     /// Standard output takes nothing more: nobody reads it ([`Exit::OutputClosed`]), or what is
     /// written there cannot be kept ([`Exit::Failed`]). What was taken and not called written is lost.
     /// Answers whether it comes to its end by itself, after what there is still to do; otherwise it is
@@ -35,7 +35,9 @@ pub trait Front {
     /// What is to be written now.
     fn take_text(&mut self, client: &Client, now: Time) -> Written;
     /// What may be typed now.
-    fn wants(&self, client: &Client) -> Wants;
+    fn wants(&self, _client: &Client) -> Wants {
+        Wants::Nothing
+    }
     /// Whether there is no point in going on when nobody reads what it writes. Then that is noticed
     /// before there is something to write.
     fn is_for_its_reader(&self) -> bool {
@@ -56,6 +58,13 @@ pub struct Written {
     pub output: String,
     /// For standard error.
     pub error: String,
+}
+
+impl Written {
+    /// Adds a sentence for people to standard error, in a line that says who speaks.
+    pub fn complain(&mut self, sentence: &str) {
+        self.error.push_str(&format!("client: {sentence}\n"));
+    }
 }
 
 /// What was typed, or came out of a pipe or a file.

@@ -22,7 +22,7 @@ use std::time::Duration;
 use self::patience::Patience;
 use super::event::{Message, Part};
 use super::failover::{Change, Client, Output};
-use super::front::{Exit, Front, Typed, Wants, Written};
+use super::front::{Exit, Front, Written};
 use super::show::{Conversation, escape_line, json, json_string};
 use crate::types::{ErrorCode, Name, OpNumber, Password, RequestNumber, SessionId, Text, Time};
 use crate::wire::message::{Answer, Deliver, HistoryScope, NoteKind, Refusal, Request};
@@ -197,13 +197,11 @@ impl Front for OneShot {
             Output::Noted {
                 about: NoteKind::WritesWait,
                 sentence,
-            } => self.say(&escape_line(&sentence)),
+            } => self.written.complain(&escape_line(&sentence)),
             Output::Changed(change) => self.changed(&change, client, now),
             _ => {}
         }
     }
-
-    fn handle_typed(&mut self, _: Typed, _: &mut Client, _: Time) {}
 
     fn handle_signal(&mut self, signal: i32, _: &mut Client, now: Time) {
         let exit = Exit::Signal(signal);
@@ -217,8 +215,6 @@ impl Front for OneShot {
             _ => self.stop(exit),
         }
     }
-
-    fn handle_written(&mut self, _: &mut Client, _: Time) {}
 
     fn handle_output_lost(&mut self, why: Exit, _: &mut Client, _: Time) -> bool {
         // What was begun is done, and the session ended. Reading for nobody is of no use.
@@ -249,10 +245,6 @@ impl Front for OneShot {
 
     fn take_text(&mut self, _: &Client, _: Time) -> Written {
         std::mem::take(&mut self.written)
-    }
-
-    fn wants(&self, _: &Client) -> Wants {
-        Wants::Nothing
     }
 
     fn exit(&self) -> Option<Exit> {
@@ -377,22 +369,13 @@ impl OneShot {
     }
 
     fn refused(&mut self, refusal: &Refusal) {
-        let sentence = escape_line(&refusal.sentence);
-        let hint = match refusal.code {
-            ErrorCode::BadLogin => "; look at --user and the password",
-            _ => "",
-        };
-        let word = refusal.code.word();
-        self.fail(
-            &format!("{}: {sentence} ({word}){hint}", self.job.verb()),
-            Exit::Failed,
-        );
+        self.fail(&refused(self.job.verb(), refusal), Exit::Failed);
     }
 
     /// It ends before there is an answer.
     fn stop(&mut self, exit: Exit) {
         if let Some(unknown) = self.unknown() {
-            self.say(&format!("interrupted; {unknown}"));
+            self.written.complain(&format!("interrupted; {unknown}"));
         }
         self.exit = Some(exit);
     }
@@ -400,10 +383,10 @@ impl OneShot {
     /// Nobody has said anything for too long.
     fn give_up(&mut self) {
         for sentence in self.patience.complaint() {
-            self.say(&sentence);
+            self.written.complain(&sentence);
         }
         if let Some(unknown) = self.unknown() {
-            self.say(unknown);
+            self.written.complain(unknown);
         }
         self.exit = Some(Exit::NobodyAnswered);
     }
@@ -425,14 +408,19 @@ impl OneShot {
     }
 
     fn fail(&mut self, sentence: &str, exit: Exit) {
-        self.say(sentence);
+        self.written.complain(sentence);
         self.exit = Some(exit);
     }
+}
 
-    fn say(&mut self, sentence: &str) {
-        let line = format!("client: {sentence}\n");
-        self.written.error.push_str(&line);
-    }
+/// What is said of a command that was refused.
+fn refused(verb: &str, refusal: &Refusal) -> String {
+    let hint = match refusal.code {
+        ErrorCode::BadLogin => "; look at --user and the password",
+        _ => "",
+    };
+    let (sentence, word) = (escape_line(&refusal.sentence), refusal.code.word());
+    format!("{verb}: {sentence} ({word}){hint}")
 }
 
 fn show_message(

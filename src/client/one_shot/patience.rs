@@ -93,10 +93,13 @@ impl Patience {
         for (address, why) in self.met() {
             lines.push(format!("  {address}: {why}"));
         }
-        if !self.is_there {
-            lines.push(
-                "start one (./server 127.0.0.1 5000 1), or name another with --server".to_owned(),
-            );
+        if let Some((address, _)) = self.met.first()
+            && !self.is_there
+        {
+            let (ip, port) = (address.ip(), address.port());
+            lines.push(format!(
+                "start one (./server {ip} {port} 1), or name another with --server"
+            ));
         }
         lines
     }

@@ -14,7 +14,7 @@ use super::super::front::{Exit, Front, Typed, Wants, Written};
 use super::super::show::escape_line;
 use super::patience::Patience;
 use super::tally::{Fate, Line, Tally};
-use super::{Credentials, LEAVE_TIME_MAX};
+use super::{Credentials, LEAVE_TIME_MAX, refused};
 use crate::limits::LINE_BYTES_MAX;
 use crate::types::{ErrorCode, Name, RequestNumber, SessionId, Time};
 use crate::wire::message::{Answer, Deliver, NoteKind, Refusal, Request};
@@ -96,9 +96,7 @@ impl Front for Sending {
             Output::Noted {
                 about: NoteKind::WritesWait,
                 sentence,
-            } => {
-                self.say(&escape_line(&sentence));
-            }
+            } => self.written.complain(&escape_line(&sentence)),
             Output::Changed(change) => self.changed(&change, client, now),
             _ => {}
         }
@@ -135,8 +133,6 @@ impl Front for Sending {
         }
     }
 
-    fn handle_written(&mut self, _: &mut Client, _: Time) {}
-
     fn handle_output_lost(&mut self, why: Exit, client: &mut Client, now: Time) -> bool {
         let why = *self.exit_early.get_or_insert(why);
         if self.exit == Some(Exit::Done) {
@@ -158,7 +154,7 @@ impl Front for Sending {
             self.finish(client);
         } else if self.patience.is_over(now) {
             for sentence in self.patience.complaint() {
-                self.say(&sentence);
+                self.written.complain(&sentence);
             }
             self.exit_early = Some(Exit::NobodyAnswered);
             self.finish(client);
@@ -202,7 +198,7 @@ impl Sending {
             Change::Up { .. } if self.stage == Stage::Before => self.log_in(client, now),
             // What was open was answered before, each for itself.
             Change::LoggedOut { .. } => {
-                self.say(&escape_line(&change.to_string()));
+                self.written.complain(&escape_line(&change.to_string()));
                 self.stage = Stage::LoggedOut;
                 self.stop_reading(client, now);
             }
@@ -256,13 +252,7 @@ impl Sending {
         match (self.stage, answer) {
             (Stage::LoggingIn(login), Ok(_)) if login == number => self.stage = Stage::Sending,
             (Stage::LoggingIn(login), Err(refusal)) if login == number => {
-                let word = refusal.code.word();
-                let hint = match refusal.code {
-                    ErrorCode::BadLogin => "; look at --user and the password",
-                    _ => "",
-                };
-                let sentence = escape_line(&refusal.sentence);
-                return self.fail(&format!("send: {sentence} ({word}){hint}"), client);
+                return self.fail(&refused("send", &refusal), client);
             }
             (Stage::Leaving(logout), _) if logout == number => return self.finish(client),
             (_, answer) => self.settle(number, &answer),
@@ -338,14 +328,9 @@ impl Sending {
     }
 
     fn fail(&mut self, sentence: &str, client: &Client) {
-        self.say(sentence);
+        self.written.complain(sentence);
         self.exit_early.get_or_insert(Exit::Failed);
         self.finish(client);
-    }
-
-    fn say(&mut self, sentence: &str) {
-        let line = format!("client: {sentence}\n");
-        self.written.error.push_str(&line);
     }
 }
 

@@ -8,10 +8,11 @@ use std::time::Duration;
 use super::super::cluster::Cluster;
 use super::super::event::Part;
 use super::super::failover::{Change, Client, Output};
-use super::super::front::{Exit, Front, Typed, Wants, Written};
-use super::super::show::{Colours, Role, escape_line, json_string};
+use super::super::front::{Exit, Front, Written};
+use super::super::show::{Colours, Role, json_string};
 use super::drawing;
 use super::patience::Patience;
+use super::refused;
 use crate::types::{RequestNumber, Time};
 use crate::wire::message::Request;
 
@@ -82,8 +83,7 @@ impl Front for StatusView {
                 match answer {
                     Ok(_) => self.draw(client, now),
                     Err(refusal) => {
-                        let (sentence, word) = (&refusal.sentence, refusal.code.word());
-                        self.say(&escape_line(&format!("status: {sentence} ({word})")));
+                        self.written.complain(&refused("status", &refusal));
                         self.exit = Some(Exit::Failed);
                     }
                 }
@@ -99,13 +99,9 @@ impl Front for StatusView {
         }
     }
 
-    fn handle_typed(&mut self, _: Typed, _: &mut Client, _: Time) {}
-
     fn handle_signal(&mut self, signal: i32, _: &mut Client, _: Time) {
         self.exit = Some(Exit::Signal(signal));
     }
-
-    fn handle_written(&mut self, _: &mut Client, _: Time) {}
 
     fn is_for_its_reader(&self) -> bool {
         true
@@ -128,7 +124,7 @@ impl Front for StatusView {
         }
         if self.patience.is_over(now) {
             for sentence in self.patience.complaint() {
-                self.say(&sentence);
+                self.written.complain(&sentence);
             }
             self.exit = Some(Exit::NobodyAnswered);
         }
@@ -144,10 +140,6 @@ impl Front for StatusView {
         std::mem::take(&mut self.written)
     }
 
-    fn wants(&self, _: &Client) -> Wants {
-        Wants::Nothing
-    }
-
     fn exit(&self) -> Option<Exit> {
         self.exit
     }
@@ -159,7 +151,7 @@ impl StatusView {
         match client.ask(&Request::Status, now) {
             Ok(number) => self.asked = Some(number),
             Err(error) => {
-                self.say(&format!("status: {error}"));
+                self.written.complain(&format!("status: {error}"));
                 self.exit = Some(Exit::Failed);
             }
         }
@@ -231,11 +223,6 @@ impl StatusView {
             output.push_str(drawn);
         }
         self.has_drawn = true;
-    }
-
-    fn say(&mut self, sentence: &str) {
-        let line = format!("client: {sentence}\n");
-        self.written.error.push_str(&line);
     }
 }
 

@@ -8,10 +8,10 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::super::failover::{Change, Client, Output};
-use super::super::front::{Exit, Front, Typed, Wants, Written};
+use super::super::front::{Exit, Front, Written};
 use super::super::show::escape_line;
 use super::patience::Patience;
-use super::{Credentials, Format, LEAVE_TIME_MAX, show_message};
+use super::{Credentials, Format, LEAVE_TIME_MAX, refused, show_message};
 use crate::types::{ErrorCode, OpNumber, RequestNumber, SessionId, Time};
 use crate::wire::message::{Answer, Deliver, NoteKind, Refusal, Request};
 
@@ -122,15 +122,11 @@ impl Front for Watching {
             Output::Noted {
                 about: NoteKind::WritesWait,
                 sentence,
-            } => {
-                self.say(&escape_line(&sentence));
-            }
+            } => self.written.complain(&escape_line(&sentence)),
             Output::Changed(change) => self.changed(&change, client, now),
             _ => {}
         }
     }
-
-    fn handle_typed(&mut self, _: Typed, _: &mut Client, _: Time) {}
 
     fn handle_signal(&mut self, signal: i32, client: &mut Client, now: Time) {
         if self.leaves.is_some() {
@@ -174,7 +170,7 @@ impl Front for Watching {
             self.exit = self.leaves;
         } else if self.leaves.is_none() && self.patience.is_over(now) {
             for sentence in self.patience.complaint() {
-                self.say(&sentence);
+                self.written.complain(&sentence);
             }
             self.exit = Some(Exit::NobodyAnswered);
         }
@@ -201,10 +197,6 @@ impl Front for Watching {
             self.written.output.push_str(&shown);
         }
         std::mem::take(&mut self.written)
-    }
-
-    fn wants(&self, _: &Client) -> Wants {
-        Wants::Nothing
     }
 
     fn exit(&self) -> Option<Exit> {
@@ -234,12 +226,12 @@ impl Watching {
                     self.patience.end();
                 }
                 if without.is_some() {
-                    self.say(&change.to_string());
+                    self.written.complain(&change.to_string());
                 }
             }
             Change::Down { .. } => {
                 self.patience.begin(now);
-                self.say(&escape_line(&change.to_string()));
+                self.written.complain(&escape_line(&change.to_string()));
             }
             Change::Waiting { .. } => self.patience.begin(now),
             Change::Unreachable { .. } => {}
@@ -298,12 +290,7 @@ impl Watching {
                 self.go_on(client, now);
             }
             (Stage::LoggingIn(login), Err(refusal)) if login == number => {
-                let hint = match refusal.code {
-                    ErrorCode::BadLogin => "; look at --user and the password",
-                    _ => "",
-                };
-                let (sentence, word) = (escape_line(&refusal.sentence), refusal.code.word());
-                self.fail(&format!("watch: {sentence} ({word}){hint}"));
+                self.fail(&refused("watch", &refusal));
             }
             (Stage::Leaving(logout), _) if logout == number => self.exit = self.leaves,
             _ => {}
@@ -341,13 +328,8 @@ impl Watching {
     }
 
     fn fail(&mut self, sentence: &str) {
-        self.say(sentence);
+        self.written.complain(sentence);
         self.exit = Some(Exit::Failed);
-    }
-
-    fn say(&mut self, sentence: &str) {
-        let line = format!("client: {sentence}\n");
-        self.written.error.push_str(&line);
     }
 }
 
