@@ -5,6 +5,7 @@
 
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, Output, Stdio};
 use std::thread::{JoinHandle, spawn};
 use std::time::{Duration, Instant};
@@ -574,6 +575,24 @@ fn a_signal_ends_the_session_and_gives_the_code_of_shells() {
         let gone = input.write_all(b"PING\n").unwrap_err();
         assert_eq!(gone.kind(), ErrorKind::BrokenPipe);
     }
+}
+
+#[test]
+fn a_name_that_leads_nowhere_is_looked_up_again_for_who_wants_to_stay() {
+    // Nothing has a name below `invalid`, ever (RFC 2606).
+    let mut child = line_mode("nowhere.invalid:5000");
+    let mut told = BufReader::new(child.stderr.take().unwrap());
+    let mut sentence = String::new();
+    told.read_line(&mut sentence).unwrap();
+    assert!(sentence.contains("nowhere.invalid:5000"), "{sentence}");
+    assert!(sentence.contains("tried again every second"), "{sentence}");
+    assert!(child.try_wait().unwrap().is_none());
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    assert_eq!(child.wait().unwrap().signal(), Some(2));
+
+    let output = send_to("nowhere.invalid:5000", &[]);
+    assert_eq!(code(&output), 3);
 }
 
 #[test]

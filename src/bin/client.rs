@@ -120,7 +120,7 @@ fn is_on_screen(arguments: &Arguments) -> bool {
 fn full_screen(arguments: &Arguments) -> Result<Exit, Failure> {
     /// How often the state of the cluster is asked for, to be shown.
     const STATUS_INTERVAL: Duration = Duration::from_secs(2);
-    let servers = servers(arguments)?;
+    let servers = servers_at_last(arguments);
     let source = source(arguments, true);
     let password = match &arguments.user {
         Some(user) if source.has_answer() => Some(password(arguments, user, true)?),
@@ -161,7 +161,8 @@ fn line_mode(arguments: &Arguments) -> Result<Exit, Failure> {
         login,
     };
     let mut front = LineMode::new(options, conversation(colours), Box::new(fresh_session));
-    connect(arguments, &mut front, Reads::Lines)
+    let settings = Settings::new(servers_at_last(arguments), fresh_session().0 as u64);
+    drive(&mut front, settings, Reads::Lines)
 }
 
 fn one_shot(arguments: &Arguments, command: Command) -> Result<Exit, Failure> {
@@ -342,6 +343,25 @@ fn servers(arguments: &Arguments) -> Result<Vec<SocketAddr>, Failure> {
         sentence: error.to_string(),
         exit: Exit::NobodyAnswered,
     })
+}
+
+/// The same for who wants to stay: a name that leads nowhere may do so again when the network is
+/// back.
+fn servers_at_last(arguments: &Arguments) -> Vec<SocketAddr> {
+    const PAUSE: Duration = Duration::from_secs(1);
+    let mut told = String::new();
+    loop {
+        let failure = match servers(arguments) {
+            Ok(servers) => return servers,
+            Err(failure) => failure.sentence,
+        };
+        if failure != told {
+            // Where nobody can be told, nobody is told.
+            let _ = writeln!(io::stderr(), "client: {failure}; tried again every second");
+            told = failure;
+        }
+        std::thread::sleep(PAUSE);
+    }
 }
 
 fn failed(error: io::Error) -> Failure {
