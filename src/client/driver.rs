@@ -217,6 +217,8 @@ impl Driver {
         self.drain_client(front);
         self.type_lines(front);
         self.drain_client(front);
+        // Before somebody sees the question and begins to answer it.
+        self.hide_or_show(front);
         if let Some(exit) = self.write_text(front) {
             return Some(exit);
         }
@@ -227,7 +229,6 @@ impl Driver {
             let lost = self.write_text(front);
             return lost.or(front.exit()).or(Some(exit));
         }
-        self.hide_or_show(front);
         None
     }
 

@@ -180,18 +180,61 @@ fn without_any_server_it_says_what_it_tries_and_goes_on_trying() {
 fn a_question_for_a_password_can_be_left() {
     let cluster = Cluster::of_three();
     let server = cluster.service().to_string();
-    for command in [&["send", "bob", "hi"][..], &["create", "alice"], &["watch"]] {
+    let first = ["password"].as_slice();
+    let both = ["password", "again"].as_slice();
+    let questions = [
+        (&["send", "bob", "hi"][..], first),
+        (&["delete"], first),
+        (&["watch"], first),
+        (&["create", "alice"], first),
+        (&["create", "alice"], both),
+    ];
+    for (command, questions) in questions {
         let arguments = [&["--server", &server, "--user", "alice"], command].concat();
-        let mut terminal = Terminal::run_with(80, 24, &arguments, &[("LASTWORD_PASSWORD", "")]);
-        terminal.until_shown("password");
-        terminal.types("half a pass");
-        // Nobody is to be left with a shell that does not show what is typed.
-        terminal.types(CONTROL_Z);
-        terminal.types(CONTROL_C);
-        assert_eq!(terminal.wait().code(), Some(130), "{command:?}");
-        terminal.assert_as_before();
-        assert!(!terminal.shown().contains("half"), "{}", terminal.shown());
+        let terminal = Terminal::run_with(80, 24, &arguments, &[("LASTWORD_PASSWORD", "")]);
+        leave_at(terminal, questions);
     }
+}
+
+#[test]
+fn a_question_between_commands_can_be_left() {
+    let cluster = Cluster::of_three();
+    let server = cluster.service().to_string();
+    let mut alice = cluster.text();
+    alice.create("alice");
+    let login = format!("login alice {PASSWORD}{ENTER}");
+    for (lines, questions) in [
+        (&["login alice"][..], &["password"][..]),
+        (&["create carol"], &["password"]),
+        (&["create carol"], &["password", "the same again"]),
+        (&[&login, "delete"], &["password, to delete"]),
+    ] {
+        // A terminal that can do no more than lines.
+        let dumb = [("TERM", "dumb")];
+        let mut terminal = Terminal::run_with(80, 24, &["--server", &server], &dumb);
+        terminal.until_shown("HELP lists the rest");
+        for line in lines {
+            terminal.types(&format!("{}{ENTER}", line.trim_end_matches(ENTER)));
+        }
+        leave_at(terminal, questions);
+    }
+}
+
+/// Answers all but the last of these questions, and leaves at that one, half typed.
+fn leave_at(mut terminal: Terminal, questions: &[&str]) {
+    for (place, question) in questions.iter().enumerate() {
+        terminal.until_shown(question);
+        if place + 1 < questions.len() {
+            terminal.types(&[PASSWORD, ENTER].concat());
+        }
+    }
+    terminal.types("half a pass");
+    // Nobody is to be left with a shell that does not show what is typed.
+    terminal.types(CONTROL_Z);
+    terminal.types(CONTROL_C);
+    assert_eq!(terminal.wait().code(), Some(130), "{questions:?}");
+    terminal.assert_as_before();
+    assert!(!terminal.shown().contains("half"), "{}", terminal.shown());
 }
 
 #[test]
