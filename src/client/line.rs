@@ -19,7 +19,7 @@
 mod asking;
 mod telling;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::command::{self, Command};
@@ -56,8 +56,8 @@ pub struct LineMode {
     fresh_session: Box<dyn FnMut() -> SessionId>,
     /// A server has served: what is typed from now on goes to it, or to the next one.
     greeted: bool,
-    /// What was said last about the servers, which is not said twice.
-    told: String,
+    /// What was said about the servers since one did something: it is not said twice.
+    told: BTreeSet<String>,
     /// It was said that there is no server.
     down_is_told: bool,
     /// Every open request, and what it was.
@@ -159,7 +159,7 @@ impl LineMode {
             conversation,
             fresh_session,
             greeted: false,
-            told: String::new(),
+            told: BTreeSet::new(),
             down_is_told: false,
             asked: BTreeMap::new(),
             held: None,

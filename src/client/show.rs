@@ -4,6 +4,7 @@
 //! them in texts, and they are made visible here all the same, since a server may be a stranger.
 
 use std::fmt::Write;
+use std::time::Duration;
 
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -84,6 +85,14 @@ impl Conversation {
             self.colours.paint(Role::Person, &who),
         );
         shown
+    }
+}
+
+/// How long something took, as people say it.
+pub fn duration(time: Duration) -> String {
+    match time.as_secs() {
+        0 => format!("{} ms", time.as_millis()),
+        _ => format!("{:.1} s", time.as_secs_f32()),
     }
 }
 
@@ -272,6 +281,12 @@ mod tests {
         assert!(!line.contains(['\u{7f}', '\u{85}', '\u{202e}']));
         let value: serde_json::Value = serde_json::from_str(&line).unwrap();
         assert_eq!(value["text"], text);
+    }
+
+    #[test]
+    fn a_short_time_is_told_in_milliseconds() {
+        let said = [0, 36, 999, 1000, 61_250].map(|time| duration(Duration::from_millis(time)));
+        assert_eq!(said, ["0 ms", "36 ms", "999 ms", "1.0 s", "61.2 s"]);
     }
 
     #[test]

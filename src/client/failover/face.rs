@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::super::cluster::Cluster;
 use super::super::event::{Ending, Message, Part};
+use super::super::show::duration;
 use crate::types::{ClusterId, Name, RequestNumber, ServerId, ViewNumber};
 use crate::wire::message::{Answer, NoteKind, Refusal};
 
@@ -193,8 +194,8 @@ impl fmt::Display for Change {
                 ..
             } => write!(
                 f,
-                "{address} serves now; there was none for {:.1} s",
-                without.as_secs_f32()
+                "{address} serves now; there was none for {}",
+                duration(*without)
             ),
             Self::Down {
                 address,

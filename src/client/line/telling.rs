@@ -70,6 +70,7 @@ impl LineMode {
         let Some(asked) = self.asked.remove(&number) else {
             return;
         };
+        self.told.clear();
         match (&asked.kind, answer) {
             // Nobody asked for it. If it was refused, there is a reason that is told elsewhere.
             (Kind::Read(up_to), _) => self.shown.read = self.shown.read.max(*up_to),
@@ -175,8 +176,18 @@ impl LineMode {
         if matches!(change, Change::Down { .. }) && waiting > 0 {
             sentence.push_str(&format!(" ({waiting} unanswered)"));
         }
-        if std::mem::replace(&mut self.told, sentence.clone()) == sentence {
+        // One round of looking is like the other, but for the order.
+        let news = match &change {
+            Change::Unreachable { tried, .. } => tried.iter().map(|it| format!("{it:?}")).collect(),
+            _ => vec![sentence.clone()],
+        };
+        let known = self.told.len();
+        self.told.extend(news);
+        if self.told.len() == known {
             return;
+        }
+        if matches!(change, Change::Up { .. }) && client.identity().is_some() {
+            self.told.clear();
         }
         match self.options.has_person {
             true => self.say_faintly(&format!("-- {}", escape_line(&sentence))),

@@ -2,7 +2,7 @@
 
 use jiff::tz::TimeZone;
 
-use super::super::failover::Input;
+use super::super::failover::{Change, Input};
 use super::super::scripted::{Dialed, Server, message, name, seconds};
 use super::*;
 use crate::types::{Secret, Timestamp};
@@ -324,6 +324,27 @@ fn a_server_that_is_lost_is_told_and_what_is_open_waits_for_the_next() {
         "{shown}"
     );
     assert_eq!(chat.line.exit(), Some(Exit::Signal(2)));
+}
+
+#[test]
+fn what_is_so_with_the_servers_is_told_once_and_again_when_one_has_done_something() {
+    let mut chat = Chat::logged_in(true, 0);
+    let told = |chat: &mut Chat, ports: [u16; 2]| {
+        let tried = |port| (format!("127.0.0.1:{port}").parse().unwrap(), "mute".into());
+        let output = Output::Changed(Change::Unreachable {
+            tried: ports.map(tried).to_vec(),
+            pause: Duration::from_secs(1),
+        });
+        let client = &mut chat.dialed.client;
+        chat.line.handle_output(output, client, seconds(0));
+        chat.turn().contains("no server serves")
+    };
+    assert!(told(&mut chat, [5001, 5002]));
+    assert!(!told(&mut chat, [5002, 5001]), "in another order");
+    assert!(told(&mut chat, [5001, 5003]));
+    chat.types("PING");
+    chat.hears(Server::default().answer(3, Answer::Pong));
+    assert!(told(&mut chat, [5001, 5002]));
 }
 
 #[test]

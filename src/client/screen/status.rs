@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::super::cluster::Cluster;
 use super::super::event::Ending;
 use super::super::failover::Change;
-use super::super::show::escape_line;
+use super::super::show::{duration, escape_line};
 use super::theme::Look;
 use super::wrap::{columns, fit, wrap};
 use crate::types::{ErrorCode, ServerId, Time, ViewNumber};
@@ -222,7 +222,7 @@ impl Status {
             .filter(|(_, at)| now.since(*at) < TAKE_OVER_TOLD_FOR);
         match took_over {
             Some((without, _)) => {
-                let without = format!("{:.1} s", without.as_secs_f32());
+                let without = duration(without);
                 let did = if self.is_back { "is back" } else { "took over" };
                 vec![
                     format!(

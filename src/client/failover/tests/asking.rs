@@ -19,7 +19,7 @@ fn what_is_open_goes_to_the_next_server_in_its_order_and_under_its_numbers() {
     let resumed = Server::default().answer(6, welcome(None));
     assert_eq!(
         chat.hears(2, resumed),
-        "127.0.0.1:5002 serves now; there was none for 0.0 s\n\
+        "127.0.0.1:5002 serves now; there was none for 0 ms\n\
          by 2: send 3 (3..) Send bob one\n\
          by 2: send 4 (3..) Send bob two\n\
          by 2: send 5 (3..) Send bob three\n\
