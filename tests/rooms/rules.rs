@@ -18,6 +18,7 @@ const KNOWS: &[(&str, &[&str])] = &[
     ("net", &["types", "limits", "wire"]),
     ("client", &["types", "limits", "wire"]),
     ("server", EVERYTHING),
+    ("bench", EVERYTHING),
     ("bin", EVERYTHING),
     // The tour of the house names the rooms in its documentation alone.
     ("lib", &[]),
@@ -26,6 +27,7 @@ const KNOWS: &[(&str, &[&str])] = &[
 /// The glue knows everybody.
 const EVERYTHING: &[&str] = &[
     "limits", "types", "wire", "chat", "replica", "journal", "store", "net", "server", "client",
+    "bench",
 ];
 
 /// Something of the outside world that few may touch. Unit tests may.
@@ -78,7 +80,14 @@ const OUTSIDE: &[Outside] = &[
     Outside {
         what: "a clock",
         words: &["Instant", "SystemTime", "clock_gettime", "::now"],
-        allowed: &["net", "server", "bin", "client::driver", "store::worker"],
+        allowed: &[
+            "net",
+            "server",
+            "bin",
+            "bench",
+            "client::driver",
+            "store::worker",
+        ],
     },
     Outside {
         what: "files",

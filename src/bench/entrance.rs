@@ -1,0 +1,212 @@
+//! Who are the connections logged in as?
+//!
+//! A few accounts are made, since a password is meant to cost the server something. Each session is
+//! opened once, and resumed by the other connections that share it: more sessions than an account may
+//! have, or than [`SESSIONS_SHARED_BEYOND`], would only make the beginning longer. All of them write to
+//! one more account, whose log is what is looked at in the end.
+
+use std::net::SocketAddr;
+
+use super::connections::{BenchError, Connections};
+use crate::limits::{ACCOUNT_SESSIONS_MAX, SESSION_OPEN_REQUESTS_MAX};
+use crate::types::{Name, Password, RequestNumber, Secret, SessionId};
+use crate::wire::message::{Answer, Deliver, Request};
+
+/// Sessions beyond which connections begin to share them.
+const SESSIONS_SHARED_BEYOND: usize = 64;
+/// Accounts that write, if there are so many sessions.
+const WRITERS: usize = 8;
+/// Logins and resumptions that are asked for at a time.
+const LOGINS_AT_A_TIME: usize = 256;
+/// The number of the requests by which one comes in: one on each connection at a time.
+const ENTERING: RequestNumber = RequestNumber(1);
+/// The first number that a session has left for everything else.
+pub(super) const FIRST_NUMBER: u64 = 16;
+
+/// Connections that are logged in, and as whom.
+pub(super) struct Entrance {
+    pub connections: Connections,
+    /// The session of each connection, by its place among `sessions`.
+    pub session_of: Vec<usize>,
+    sessions: Vec<Session>,
+    /// Whom they all write to.
+    pub recipient: Name,
+    /// The accounts' one password.
+    password: String,
+    writers: Vec<Name>,
+}
+
+/// A session.
+struct Session {
+    id: SessionId,
+    secret: Secret,
+}
+
+impl Entrance {
+    /// So many connections to the server at `address`, each of which may have `depth` requests open.
+    pub fn open(address: SocketAddr, count: usize, depth: usize) -> Result<Self, BenchError> {
+        let sessions = sessions_for(count, depth);
+        let writers = sessions
+            .min(WRITERS)
+            .max(sessions.div_ceil(ACCOUNT_SESSIONS_MAX));
+        let tag = random_bits() as u32;
+        let name = |what: &str| Name::parse(&format!("bench-{tag:08x}-{what}")).expect("a name");
+        let mut entrance = Self {
+            connections: Connections::open(address, 1)?,
+            session_of: (0..count).map(|place| place % sessions).collect(),
+            sessions: Vec::with_capacity(sessions),
+            recipient: name("all"),
+            password: format!("{:032x}", random_bits()),
+            writers: (0..writers).map(|n| name(&n.to_string())).collect(),
+        };
+        entrance.create_accounts()?;
+        entrance.log_in(sessions)?;
+        entrance.resume(count)?;
+        Ok(entrance)
+    }
+
+    /// The same at something that takes the same frames and knows no accounts.
+    pub fn without_accounts(
+        address: SocketAddr,
+        count: usize,
+        depth: usize,
+    ) -> Result<Self, BenchError> {
+        let sessions = sessions_for(count, depth);
+        Ok(Self {
+            connections: Connections::open(address, count)?,
+            session_of: (0..count).map(|place| place % sessions).collect(),
+            sessions: Vec::new(),
+            recipient: Name::parse("bench-00000000-all").expect("a name"),
+            password: String::new(),
+            writers: Vec::new(),
+        })
+    }
+
+    /// How many sessions there are.
+    pub fn session_count(&self) -> usize {
+        self.session_of.iter().max().map_or(0, |last| last + 1)
+    }
+
+    fn create_accounts(&mut self) -> Result<(), BenchError> {
+        let password = Password::parse(&self.password).expect("long enough");
+        let names = self.writers.iter().chain([&self.recipient]);
+        let questions: Vec<_> = (ENTERING.0..)
+            .zip(names)
+            .map(|(number, name)| {
+                let request = Request::Create {
+                    name: *name,
+                    password,
+                    session: Some(SessionId(random_bits())),
+                };
+                (0, RequestNumber(number), request)
+            })
+            .collect();
+        self.connections.ask("a new account", &questions)?;
+        Ok(())
+    }
+
+    fn log_in(&mut self, sessions: usize) -> Result<(), BenchError> {
+        while self.sessions.len() < sessions {
+            let begin = self.sessions.len();
+            let end = sessions.min(begin + LOGINS_AT_A_TIME);
+            self.connections.add(end - self.connections.count())?;
+            let logins: Vec<(SessionId, Name)> = (begin..end)
+                .map(|at| {
+                    let writer = self.writers[at % self.writers.len()];
+                    (SessionId(random_bits()), writer)
+                })
+                .collect();
+            let questions: Vec<_> = (begin..)
+                .zip(&logins)
+                .map(|(place, (id, writer))| {
+                    let request = Request::Login {
+                        name: writer.as_str(),
+                        password: &self.password,
+                        session: Some(*id),
+                        deliver: Deliver::Nothing,
+                    };
+                    (place, ENTERING, request)
+                })
+                .collect();
+            let answers = self.connections.ask("a login", &questions)?;
+            for ((id, _), answer) in logins.iter().zip(answers) {
+                let Answer::LoggedIn {
+                    secret: Some(secret),
+                    ..
+                } = answer
+                else {
+                    return Err(BenchError::Senseless(format!("{answer:?}")));
+                };
+                self.sessions.push(Session { id: *id, secret });
+            }
+        }
+        Ok(())
+    }
+
+    fn resume(&mut self, count: usize) -> Result<(), BenchError> {
+        while self.connections.count() < count {
+            let begin = self.connections.count();
+            let end = count.min(begin + LOGINS_AT_A_TIME);
+            self.connections.add(end - begin)?;
+            let questions: Vec<_> = (begin..end)
+                .map(|place| {
+                    let session = &self.sessions[self.session_of[place]];
+                    let request = Request::Resume {
+                        session: session.id,
+                        secret: session.secret,
+                        deliver: Deliver::Nothing,
+                    };
+                    (place, ENTERING, request)
+                })
+                .collect();
+            self.connections.ask("a resumption", &questions)?;
+        }
+        Ok(())
+    }
+
+    /// Logs in as whom everybody has written to, on a connection of its own. Answers its number.
+    pub fn enter_as_recipient(&mut self) -> Result<usize, BenchError> {
+        let place = self.connections.count();
+        self.connections.add(1)?;
+        let login = Request::Login {
+            name: self.recipient.as_str(),
+            password: &self.password,
+            session: Some(SessionId(random_bits())),
+            deliver: Deliver::Nothing,
+        };
+        let questions = [(place, ENTERING, login)];
+        self.connections.ask("a login", &questions)?;
+        Ok(place)
+    }
+
+    /// Deletes the accounts, and with them what they wrote to each other. `recipient` is where the
+    /// recipient is logged in.
+    pub fn delete_accounts(&mut self, recipient: usize) -> Result<(), BenchError> {
+        // Beyond what any session has used.
+        const LAST: RequestNumber = RequestNumber(u64::MAX >> 1);
+        // The others would only be told of it.
+        for place in self.writers.len()..recipient {
+            self.connections.close(place);
+        }
+        let places = (0..self.writers.len()).chain([recipient]);
+        let delete = Request::Delete {
+            password: &self.password,
+        };
+        let questions: Vec<_> = places.map(|place| (place, LAST, delete.clone())).collect();
+        self.connections.ask("an account's end", &questions)?;
+        Ok(())
+    }
+}
+
+/// How many sessions so many connections share.
+fn sessions_for(count: usize, depth: usize) -> usize {
+    let wanted = count.min(SESSIONS_SHARED_BEYOND);
+    let needed = (count * depth).div_ceil(SESSION_OPEN_REQUESTS_MAX as usize);
+    wanted.max(needed).min(count)
+}
+
+/// Random bits: what is named by them exists nowhere else.
+pub(super) fn random_bits() -> u128 {
+    let half = || getrandom::u64().expect("the operating system gives random bits");
+    u128::from(half()) << 64 | u128::from(half())
+}

@@ -1,0 +1,30 @@
+//! How quick is it, and what does it cost?
+//!
+//! The measures behind `bench`, for whoever wants to know before he trusts: a closed loop against a
+//! running server, the same against a bare pipeline that does nothing but what no server of this kind
+//! can leave out, the gap that a kill leaves, the memory of idle clients, and data folders of any size.
+//! What is measured is also checked: every message that was acknowledged has to be there at the end,
+//! once.
+//!
+//! The load comes from one thread with the event loop of [`net`](crate::net), so that many connections
+//! cost little beside the servers that are measured on the same machine.
+//!
+//! | file | what happens there |
+//! | --- | --- |
+//! | [`connections`](self) | many connections, and what they are told |
+//! | [`entrance`](self) | accounts and sessions for them |
+//! | [`load`] | requests go out and are answered, as many as there can be or at a rate |
+//! | [`ledger`](self) | what was acknowledged, and is it all there |
+//! | [`figures`] | what came of it |
+//! | [`pipeline`] | what is possible at all |
+//! | [`grid`] | few and many connections, one beside the other |
+
+mod connections;
+mod entrance;
+pub mod figures;
+pub mod grid;
+mod ledger;
+pub mod load;
+pub mod pipeline;
+
+pub use connections::BenchError;

@@ -1,0 +1,179 @@
+//! The measures: arguments, exit codes, nothing else.
+
+use std::io::{self, IsTerminal, Write};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Command as Process, ExitCode};
+use std::time::Duration;
+
+use clap::{CommandFactory, Parser};
+
+use lastword::bench::BenchError;
+use lastword::bench::figures::{Figures, Second};
+use lastword::bench::grid::{CELLS, measure_grid};
+use lastword::bench::load::{Load, measure, measure_bare};
+use lastword::bench::pipeline::{FileKind, Pipeline, Place, run_stage};
+use lastword::client::address::{ResolveError, ServerAddress, resolve};
+
+#[path = "bench/arguments.rs"]
+mod arguments;
+#[path = "shared/documents.rs"]
+mod documents;
+#[path = "bench/manual.rs"]
+mod manual;
+#[path = "bench/shown.rs"]
+mod shown;
+
+use arguments::{Arguments, Command, GridArguments, OutputArguments};
+use shown::Progress;
+
+/// Everything but wrong arguments, with which clap ends it.
+const EXIT_FAILURE: u8 = 1;
+
+/// Why there is no figure.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error(transparent)]
+    Bench(#[from] BenchError),
+    #[error(transparent)]
+    Address(#[from] ResolveError),
+    #[error("what was measured cannot be written: {0}")]
+    Output(#[from] io::Error),
+}
+
+fn main() -> ExitCode {
+    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("warn")).init();
+    let arguments = Arguments::parse();
+    let done = match arguments.command {
+        None => one_load(&arguments),
+        Some(Command::Grid {
+            target,
+            grid,
+            against_limit,
+        }) => grid_of(Some(&target.server), &grid, against_limit),
+        Some(Command::Limit { grid }) => grid_of(None, &grid, true),
+        Some(Command::Stage { words }) => stage(&words),
+        Some(Command::Completions { shell }) => {
+            return documents::print(&documents::completions(Arguments::command(), shell));
+        }
+        Some(Command::Man) => {
+            let page = documents::manual(Arguments::command(), manual::SYNOPSIS, manual::SECTIONS);
+            return documents::print(&page.expect("memory can be written"));
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            // Where nobody can be told, nobody is told.
+            let _ = writeln!(io::stderr(), "bench: {failure}");
+            ExitCode::from(EXIT_FAILURE)
+        }
+    }
+}
+
+fn one_load(arguments: &Arguments) -> Result<(), Failure> {
+    let OutputArguments { timeline, json } = arguments.output;
+    let address = address_of(&arguments.target.server)?;
+    let load = arguments.load.load();
+    let mut progress = Progress::new("");
+    let figures = measure(address, &load, &mut |second| progress.second(second))?;
+    progress.done();
+    let shown = match json {
+        true => shown::load_json(&load, &figures, timeline),
+        false => shown::load_table(&load, &figures, timeline),
+    };
+    write_out(&shown)
+}
+
+fn grid_of(
+    server: Option<&ServerAddress>,
+    arguments: &GridArguments,
+    with_limit: bool,
+) -> Result<(), Failure> {
+    let server = server.map(address_of).transpose()?;
+    let cells = match arguments.cells.is_empty() {
+        true => CELLS.to_vec(),
+        false => arguments.cells.clone(),
+    };
+    let load = Load {
+        clients: 1,
+        depth: 1,
+        size: arguments.size,
+        warm_up: Duration::from_secs(1),
+        window: arguments.seconds,
+        rate: None,
+        keep: false,
+    };
+    let mut measure_server = server
+        .map(|address| move |load: &Load| told(load, "", |tell| measure(address, load, tell)));
+    let kind = match arguments.growing {
+        true => FileKind::Growing,
+        false => FileKind::Prepared,
+    };
+    let mut measure_limit = |load: &Load| {
+        let pipeline = Pipeline::start(stage_command, &arguments.folder, kind)?;
+        told(load, "bare pipeline ", |tell| {
+            measure_bare(pipeline.address(), load, tell)
+        })
+    };
+    let grid = measure_grid(
+        &cells,
+        arguments.runs,
+        &load,
+        measure_server.as_mut().map(|measure| measure as _),
+        with_limit.then_some(&mut measure_limit as _),
+    )?;
+    let shown = match arguments.json {
+        true => shown::grid_json(&load, &grid),
+        false => shown::grid_table(&load, &grid),
+    };
+    write_out(&shown)
+}
+
+/// Measures a cell, and shows on a terminal how far it is.
+fn told(
+    load: &Load,
+    what: &str,
+    measure: impl FnOnce(&mut dyn FnMut(&Second)) -> Result<Figures, BenchError>,
+) -> Result<Figures, BenchError> {
+    let mut progress = Progress::new(&format!("{what}{}x{} ", load.clients, load.depth));
+    let figures = measure(&mut |second| progress.second(second));
+    progress.done();
+    figures
+}
+
+fn stage_command() -> Process {
+    let program = std::env::current_exe().unwrap_or_else(|_| Path::new("bench").to_owned());
+    let mut command = Process::new(program);
+    command.arg("stage");
+    command
+}
+
+fn stage(words: &[std::ffi::OsString]) -> Result<(), Failure> {
+    let place = Place::from_words(words).ok_or_else(|| {
+        BenchError::Process("stage is for bench itself; see: bench limit".to_owned())
+    })?;
+    run_stage(&place, |address| {
+        // Nobody needs it if nobody reads it.
+        let _ = writeln!(io::stdout(), "{address}");
+    })?;
+    Ok(())
+}
+
+fn address_of(server: &ServerAddress) -> Result<SocketAddr, Failure> {
+    const TIME_MAX: Duration = Duration::from_secs(10);
+    let found = resolve(std::slice::from_ref(server), TIME_MAX)?;
+    Ok(found[0])
+}
+
+fn write_out(text: &str) -> Result<(), Failure> {
+    let mut output = io::stdout().lock();
+    output.write_all(text.as_bytes())?;
+    output.flush()?;
+    Ok(())
+}
+
+/// Whether somebody watches.
+fn is_watched() -> bool {
+    io::stderr().is_terminal()
+}

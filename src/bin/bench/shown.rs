@@ -1,0 +1,266 @@
+//! How are figures shown?
+
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
+use std::time::Duration;
+
+use lastword::bench::figures::{Figures, Latency, Second};
+use lastword::bench::grid::{Cell, median};
+use lastword::bench::load::Load;
+use serde_json::{Value, json};
+
+/// A line on the terminal that says how far it is, if there is a terminal.
+pub struct Progress {
+    what: String,
+    shown: bool,
+}
+
+impl Progress {
+    /// Nothing shown yet.
+    pub fn new(what: &str) -> Self {
+        Self {
+            what: what.to_owned(),
+            shown: false,
+        }
+    }
+
+    /// A second has passed.
+    pub fn second(&mut self, second: &Second) {
+        if !super::is_watched() {
+            return;
+        }
+        self.shown = true;
+        // Where it cannot be seen it is not missed.
+        let _ = write!(
+            io::stderr(),
+            "\r\x1b[K{}{} s: {} messages, p50 {}, p99 {}",
+            self.what,
+            second.at + 1,
+            grouped(second.acknowledged as f64),
+            short(second.p50),
+            short(second.p99),
+        );
+    }
+
+    /// Takes the line away.
+    pub fn done(&mut self) {
+        if std::mem::take(&mut self.shown) {
+            let _ = write!(io::stderr(), "\r\x1b[K");
+        }
+    }
+}
+
+/// One load, for people.
+pub fn load_table(load: &Load, figures: &Figures, timeline: bool) -> String {
+    let mut out = String::new();
+    let _ = writeln!(
+        out,
+        "{} connections, {} requests open on each, {} bytes, {:.1} s{}",
+        load.clients,
+        load.depth,
+        load.size,
+        figures.window.as_secs_f64(),
+        load.rate
+            .map_or(String::new(), |rate| format!(", {rate} a second wanted")),
+    );
+    if timeline {
+        let _ = writeln!(out, "  second   messages       p50       p99       max");
+        for second in &figures.timeline {
+            let _ = writeln!(
+                out,
+                "  {:>6} {:>10} {:>9} {:>9} {:>9}",
+                second.at + 1,
+                grouped(second.acknowledged as f64),
+                short(second.p50),
+                short(second.p99),
+                short(second.max),
+            );
+        }
+    }
+    let _ = writeln!(out, "  {} messages/s", grouped(figures.each_second()));
+    for (name, time) in times(&figures.latency) {
+        let _ = writeln!(out, "  {name:<6} {:>9}", short(time));
+    }
+    let _ = writeln!(
+        out,
+        "  all {} that were acknowledged are there, once",
+        grouped(figures.checked as f64)
+    );
+    out
+}
+
+/// One load, for programs.
+pub fn load_json(load: &Load, figures: &Figures, timeline: bool) -> String {
+    let mut value = figures_json(figures);
+    value["clients"] = load.clients.into();
+    value["depth"] = load.depth.into();
+    value["size"] = load.size.into();
+    value["rate"] = load.rate.into();
+    if timeline {
+        value["timeline"] = figures
+            .timeline
+            .iter()
+            .map(|second| {
+                json!({
+                    "second": second.at + 1,
+                    "acknowledged": second.acknowledged,
+                    "p50_us": micros(second.p50),
+                    "p99_us": micros(second.p99),
+                    "max_us": micros(second.max),
+                })
+            })
+            .collect();
+    }
+    format!("{value}\n")
+}
+
+/// A grid, for people.
+pub fn grid_table(load: &Load, grid: &[Cell]) -> String {
+    let mut out = String::new();
+    let runs = grid
+        .first()
+        .map_or(0, |cell| cell.server.len().max(cell.limit.len()));
+    let _ = writeln!(
+        out,
+        "messages of {} bytes; {} s each; {}",
+        load.size,
+        load.window.as_secs_f64(),
+        match runs {
+            1 => "one run".to_owned(),
+            runs => format!("medians of {runs} runs"),
+        }
+    );
+    let has_server = grid.iter().any(|cell| !cell.server.is_empty());
+    let has_limit = grid.iter().any(|cell| !cell.limit.is_empty());
+    let mut line = format!("  {:<8}", "");
+    if has_server {
+        let _ = write!(line, " {:>11} {:>9} {:>9}", "messages/s", "p50", "p99");
+    }
+    if has_limit {
+        let _ = write!(line, " {:>11} {:>9} {:>9}", "bare/s", "p50", "p99");
+    }
+    if has_server && has_limit {
+        let _ = write!(line, " {:>6} {:>6}", "share", "p99");
+    }
+    let _ = writeln!(out, "{line}");
+    for cell in grid {
+        let mut line = format!("  {:<8}", format!("{}x{}", cell.clients, cell.depth));
+        for runs in [&cell.server, &cell.limit] {
+            if let (Some(each_second), Some(p50), Some(p99)) = (
+                median(runs, Figures::each_second),
+                median_of(runs, 50.0),
+                median_of(runs, 99.0),
+            ) {
+                let _ = write!(
+                    line,
+                    " {:>11} {:>9} {:>9}",
+                    grouped(each_second),
+                    short(p50),
+                    short(p99)
+                );
+            }
+        }
+        if let (Some(share), Some(server), Some(limit)) = (
+            cell.share(),
+            median_of(&cell.server, 99.0),
+            median_of(&cell.limit, 99.0),
+        ) {
+            let times = server.as_secs_f64() / limit.as_secs_f64();
+            let _ = write!(line, " {:>5.0}% {:>5.1}x", share * 100.0, times);
+        }
+        let _ = writeln!(out, "{line}");
+    }
+    out
+}
+
+/// A grid, for programs.
+pub fn grid_json(load: &Load, grid: &[Cell]) -> String {
+    let cells: Vec<Value> = grid
+        .iter()
+        .map(|cell| {
+            json!({
+                "clients": cell.clients,
+                "depth": cell.depth,
+                "server": cell.server.iter().map(figures_json).collect::<Vec<_>>(),
+                "limit": cell.limit.iter().map(figures_json).collect::<Vec<_>>(),
+                "share": cell.share(),
+            })
+        })
+        .collect();
+    format!("{}\n", json!({ "size": load.size, "cells": cells }))
+}
+
+fn figures_json(figures: &Figures) -> Value {
+    let mut value = json!({
+        "seconds": figures.window.as_secs_f64(),
+        "acknowledged": figures.acknowledged,
+        "each_second": figures.each_second(),
+        "checked": figures.checked,
+    });
+    for (name, time) in times(&figures.latency) {
+        value[format!("{}_us", name.replace('.', "_"))] = micros(time).into();
+    }
+    value
+}
+
+fn times(latency: &Latency) -> [(&'static str, Duration); 7] {
+    [
+        ("mean", latency.mean()),
+        ("p50", latency.percentile(50.0)),
+        ("p90", latency.percentile(90.0)),
+        ("p99", latency.percentile(99.0)),
+        ("p99.9", latency.percentile(99.9)),
+        ("p99.99", latency.percentile(99.99)),
+        ("max", latency.max()),
+    ]
+}
+
+fn median_of(runs: &[Figures], percent: f64) -> Option<Duration> {
+    let seconds = median(runs, |figures| {
+        figures.latency.percentile(percent).as_secs_f64()
+    });
+    seconds.map(Duration::from_secs_f64)
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// A time in the unit that fits it.
+pub fn short(time: Duration) -> String {
+    let seconds = time.as_secs_f64();
+    match seconds {
+        ..0.001 => format!("{:.0} us", seconds * 1e6),
+        ..0.1 => format!("{:.2} ms", seconds * 1e3),
+        ..1.0 => format!("{:.0} ms", seconds * 1e3),
+        _ => format!("{seconds:.2} s"),
+    }
+}
+
+/// A number with its thousands apart.
+pub fn grouped(number: f64) -> String {
+    let digits = format!("{number:.0}");
+    let mut out = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at) % 3 == 0 {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_grouped_and_times_are_short() {
+        assert_eq!(grouped(1_234_567.0), "1,234,567");
+        assert_eq!(grouped(999.4), "999");
+        assert_eq!(short(Duration::from_micros(12)), "12 us");
+        assert_eq!(short(Duration::from_micros(12_340)), "12.34 ms");
+        assert_eq!(short(Duration::from_millis(340)), "340 ms");
+        assert_eq!(short(Duration::from_millis(2500)), "2.50 s");
+    }
+}
