@@ -7,6 +7,7 @@
 mod cluster;
 mod credentials;
 mod name;
+mod numbers;
 mod operation;
 mod outcome;
 mod text;
@@ -17,6 +18,7 @@ pub use cluster::{
 };
 pub use credentials::{InvalidPassword, Password, Secret, SecretHash};
 pub use name::{InvalidName, Name};
+pub use numbers::{NumberHasher, NumberMap};
 pub use operation::{ChatOp, ClusterOp, Op, Origin, SessionRequest};
 pub use outcome::{ErrorCode, Outcome};
 pub use text::{InvalidText, Text};

@@ -5,8 +5,7 @@ use std::ops::Bound;
 
 use super::change::AccountImage;
 use super::image::{InvalidImage, ascending};
-use super::numbers::NumberMap;
-use crate::types::{AccountId, ConversationId, Name, OpNumber, PasswordVersion};
+use crate::types::{AccountId, ConversationId, Name, NumberMap, OpNumber, PasswordVersion};
 
 /// A cursor of one conversation.
 pub(super) type Cursor = (ConversationId, OpNumber);

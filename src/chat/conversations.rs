@@ -2,8 +2,7 @@
 
 use super::accounts::Accounts;
 use super::image::{InvalidImage, ascending};
-use super::numbers::NumberMap;
-use crate::types::{AccountId, ConversationId, OpNumber};
+use crate::types::{AccountId, ConversationId, NumberMap, OpNumber};
 
 /// All conversations that have a living member. About a hundred bytes for each.
 #[derive(Debug, Default)]

@@ -3,21 +3,22 @@
 use super::change::Change;
 use crate::types::{AccountId, ConversationId, Name, OpNumber, SessionId, Timestamp};
 
-/// What ops ask for, in their order: [`super::State::apply`] adds, and whoever carries it out
-/// clears. The text of a message is borrowed from the op.
+/// What an op asks for: [`super::State::apply`] puts it here, and whoever carries it out clears. The text
+/// of a message is borrowed from the op. No op sends more than one message, or ends more than one session
+/// or account.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Effects<'a> {
     /// For the store. Those of sessions are not among them, but for their end: they come once a
     /// turn, by [`super::State::flush_sessions`].
     pub changes: Vec<Change>,
     /// To be delivered.
-    pub messages: Vec<Sent<'a>>,
-    /// Accounts that are gone. Their connections end. Their sessions are gone with them, and are
-    /// not among `ended_sessions`.
-    pub deleted: Vec<AccountId>,
-    /// Sessions that were closed by a request of their own, or let go for newer ones of their
-    /// account. Connections that share them are logged out.
-    pub ended_sessions: Vec<SessionId>,
+    pub message: Option<Sent<'a>>,
+    /// An account that is gone. Its connections end. Its sessions are gone with it, and are not told of
+    /// as `ended_session`.
+    pub deleted: Option<AccountId>,
+    /// A session that was closed by a request of its own, or let go for a newer one of its account.
+    /// Connections that share it are logged out.
+    pub ended_session: Option<SessionId>,
 }
 
 /// A message that was just sent.
@@ -45,16 +46,16 @@ impl Effects<'_> {
     /// Forgets everything, and keeps the room that it took.
     pub fn clear(&mut self) {
         self.changes.clear();
-        self.messages.clear();
-        self.deleted.clear();
-        self.ended_sessions.clear();
+        self.message = None;
+        self.deleted = None;
+        self.ended_session = None;
     }
 
     /// Whether nothing is asked.
     pub fn is_empty(&self) -> bool {
         self.changes.is_empty()
-            && self.messages.is_empty()
-            && self.deleted.is_empty()
-            && self.ended_sessions.is_empty()
+            && self.message.is_none()
+            && self.deleted.is_none()
+            && self.ended_session.is_none()
     }
 }

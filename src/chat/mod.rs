@@ -9,7 +9,7 @@
 //!
 //! ```text
 //! committed op ─► apply ─► Outcome             to who asked, and into the session's memory
-//!                       └► Effects.messages    to the connections of both accounts
+//!                       └► Effects.message     to the connections of both accounts
 //!                       └► Effects.changes     to the store, with flush_sessions once a turn
 //! ```
 //!
@@ -33,7 +33,6 @@ mod conversations;
 mod creations;
 mod effects;
 mod image;
-mod numbers;
 mod queries;
 mod sessions;
 #[cfg(test)]
@@ -220,7 +219,7 @@ impl State {
             Ok(evicted) => {
                 if let Some(session) = evicted {
                     effects.changes.push(Change::SessionEnded { session });
-                    effects.ended_sessions.push(session);
+                    effects.ended_session = Some(session);
                 }
                 Outcome::SessionOpened
             }
@@ -239,7 +238,7 @@ impl State {
             let session = request.session;
             self.sessions.close(session);
             effects.changes.push(Change::SessionEnded { session });
-            effects.ended_sessions.push(session);
+            effects.ended_session = Some(session);
         }
         Outcome::SessionClosed
     }
@@ -258,7 +257,7 @@ impl State {
         self.sessions.account_deleted(account);
         self.conversations.account_deleted(account, &self.accounts);
         effects.changes.push(Change::AccountDeleted { id: account });
-        effects.deleted.push(account);
+        effects.deleted = Some(account);
         debug_assert!(self.accounts.sizes_agree() && self.conversations.sizes_agree());
         Outcome::Deleted
     }
@@ -289,7 +288,7 @@ impl State {
             recipient,
             text: text.as_str().to_owned(),
         }));
-        effects.messages.push(Sent {
+        effects.message = Some(Sent {
             id,
             time: self.clock,
             conversation,

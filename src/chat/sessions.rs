@@ -13,10 +13,10 @@ use std::collections::{HashMap, VecDeque};
 use super::accounts::Accounts;
 use super::change::{Change, SessionImage};
 use super::image::{InvalidImage, ascending};
-use super::numbers::NumberMap;
 use crate::limits::{ACCOUNT_SESSIONS_MAX, SESSION_OPEN_REQUESTS_MAX};
 use crate::types::{
-    AccountId, ErrorCode, OpNumber, Outcome, RequestNumber, SecretHash, SessionId, SessionRequest,
+    AccountId, ErrorCode, NumberMap, OpNumber, Outcome, RequestNumber, SecretHash, SessionId,
+    SessionRequest,
 };
 
 /// Spare places for answers that are not worth giving back.

@@ -10,6 +10,7 @@ use super::listener::Listening;
 use mio::Token;
 use slab::Slab;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 
 /// Generation of the tokens that are not in the slab.
 const GENERATION_RESERVED: u32 = 0;
@@ -32,7 +33,7 @@ pub struct ConnectionId(Key);
 pub struct ListenerId(Key);
 
 /// A place in the slab, and which of those who had it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Key {
     index: u32,
     generation: u32,
@@ -105,6 +106,13 @@ impl ListenerId {
 impl fmt::Debug for ListenerId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "ListenerId({}.{})", self.0.index, self.0.generation)
+    }
+}
+
+/// One number, for maps that hash those quickly.
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.token().0 as u64);
     }
 }
 

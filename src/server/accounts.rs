@@ -344,10 +344,12 @@ impl Server {
 
     /// One connection less of an account.
     pub(super) fn go_offline(&mut self, account: AccountId, id: ConnectionId) {
-        if let Some(connections) = self.online.get_mut(&account) {
-            connections.retain(|other| *other != id);
-            if connections.is_empty() {
-                self.online.remove(&account);
+        for lists in [&mut self.online, &mut self.listening] {
+            if let Some(connections) = lists.get_mut(&account) {
+                connections.retain(|other| *other != id);
+                if connections.is_empty() {
+                    lists.remove(&account);
+                }
             }
         }
     }

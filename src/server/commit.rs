@@ -138,22 +138,25 @@ impl Server {
             }
             Op::Chat(op) => op,
         };
-        let mut effects = Effects::default();
+        let mut effects = Effects {
+            changes: std::mem::take(&mut self.changes),
+            ..Effects::default()
+        };
         let outcome = self.state.apply(entry.op(), entry.time, &op, &mut effects);
         // Before anything else: an answer may ask the store something, which hands over all that
         // was applied. What it did not hand over of this op a restart would not know.
-        self.changes.append(&mut effects.changes);
+        self.changes = effects.changes;
         if let Some(id) = asker {
             self.answer_asker(id, outcome);
         }
-        for sent in &effects.messages {
+        if let Some(sent) = &effects.message {
             self.deliver(sent, asker);
         }
-        for session in &effects.ended_sessions {
-            self.session_ended(account_of(&op), *session, asker);
+        if let Some(session) = effects.ended_session {
+            self.session_ended(account_of(&op), session, asker);
         }
-        for account in &effects.deleted {
-            self.account_deleted(*account, asker);
+        if let Some(account) = effects.deleted {
+            self.account_deleted(account, asker);
         }
         Ok(())
     }

@@ -147,6 +147,9 @@ impl Server {
         let Some(login) = client.login else { return };
         let newest = self.applied;
         client.feed = Feed::none();
+        if deliver != Deliver::Nothing {
+            self.listening.entry(login.account).or_default().push(id);
+        }
         match deliver {
             Deliver::Nothing => {}
             Deliver::After(after) => {
@@ -167,6 +170,10 @@ impl Server {
 
     /// Writes a committed message to those of its readers' connections that can take it.
     pub(super) fn deliver(&mut self, sent: &Sent<'_>, from: Option<ConnectionId>) {
+        if self.listening.is_empty() {
+            return;
+        }
+        self.delivery.clear();
         self.deliver_to(sent.recipient, sent, from);
         if sent.sender != sent.recipient {
             self.deliver_to(sent.sender, sent, from);
@@ -174,17 +181,17 @@ impl Server {
     }
 
     fn deliver_to(&mut self, account: AccountId, sent: &Sent<'_>, from: Option<ConnectionId>) {
-        let Some(connections) = self.online.get(&account) else {
+        let Some(connections) = self.listening.get(&account) else {
             return;
         };
-        let view = MessageView {
+        let push = Push::Message(MessageView {
             id: sent.id,
             time: sent.time,
             conversation: sent.conversation,
             from: sent.sender_name.as_str(),
             to: sent.recipient_name.as_str(),
             text: sent.text,
-        };
+        });
         for &id in connections {
             let Some(client) = self.clients.get_mut(&id) else {
                 continue;
@@ -192,8 +199,10 @@ impl Server {
             let own = from == Some(id) && account != sent.recipient;
             let room = !self.network.is_full(id);
             let can_write = room && !client.is_answering();
-            if client.feed.offer(sent.id, own, can_write) {
-                write_message(client, self.network.output(id), &view);
+            if client.feed.offer(sent.id, own, can_write)
+                && let Some(out) = self.network.output(id)
+            {
+                out.extend_from_slice(self.delivery.encoded(client, &push));
             }
         }
     }
@@ -265,6 +274,32 @@ impl Server {
         if matches!(client.step.as_deref(), Some(Step::SendUnread)) && !client.feed.sends_unread() {
             self.end_task(id);
         }
+    }
+}
+
+/// A message on its way to many connections: it is encoded once for each way to speak.
+#[derive(Default)]
+pub(super) struct Delivery {
+    /// For those who speak frames, and for those who speak lines; empty before the first.
+    frame: Vec<u8>,
+    line: Vec<u8>,
+}
+
+impl Delivery {
+    fn clear(&mut self) {
+        self.frame.clear();
+        self.line.clear();
+    }
+
+    fn encoded(&mut self, client: &ClientConnection, push: &Push<'_>) -> &[u8] {
+        let encoded = match client.is_binary() {
+            true => &mut self.frame,
+            false => &mut self.line,
+        };
+        if encoded.is_empty() {
+            client.write_push(encoded, push);
+        }
+        encoded
     }
 }
 

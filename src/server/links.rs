@@ -6,7 +6,6 @@
 //!
 //! Bytes on a link that make no sense end that link with a line in the log, and nothing else.
 
-use std::collections::HashMap;
 use std::net::SocketAddr;
 
 use super::Server;
@@ -18,7 +17,7 @@ use crate::limits::{
 use crate::net::secure::{ClusterKey, Secure};
 use crate::net::{Bounds, CloseReason, ConnectionId};
 use crate::replica::{Input, LinkId, Unwanted};
-use crate::types::{ErrorCode, Member, RequestNumber, ServerId};
+use crate::types::{ErrorCode, Member, NumberMap, RequestNumber, ServerId};
 use crate::wire::decoded::Decoded;
 use crate::wire::frame::{Kind, decode_frame};
 use crate::wire::message::{Answer, Refusal};
@@ -28,7 +27,7 @@ use crate::wire::reply::{FromServer, decode_from_server, encode_answer};
 /// The other servers' connections.
 pub(super) struct Links {
     /// Each by its connection.
-    pub all: HashMap<ConnectionId, Link>,
+    pub all: NumberMap<ConnectionId, Link>,
     /// The servers' shared secret, if they have one.
     pub key: Option<ClusterKey>,
     /// What was said about whom.
@@ -69,7 +68,7 @@ impl Links {
     /// No links yet.
     pub fn new(key: Option<ClusterKey>) -> Self {
         Self {
-            all: HashMap::new(),
+            all: NumberMap::default(),
             key,
             complaints: Complaints::default(),
             scratch: Vec::new(),

@@ -79,7 +79,7 @@ mod tickets;
 pub use error::{Fatal, RunError, StartError};
 pub use options::Options;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -92,11 +92,14 @@ use crate::limits::{
 use crate::net::{Bounds, ConnectionId, Event, EventLoop, Excess, clock};
 use crate::replica::Replica;
 use crate::store::{StoreAnswer, StoreWorker};
-use crate::types::{AccountId, Cluster, ErrorCode, Name, OpNumber, RequestNumber, Time, Timestamp};
+use crate::types::{
+    AccountId, Cluster, ErrorCode, Name, NumberMap, OpNumber, RequestNumber, Time, Timestamp,
+};
 use crate::wire::message::{Answer, Refusal};
 use announce::Announced;
 use connection::{ClientConnection, QueryTicket};
 use disk::Disk;
+use feed::Delivery;
 use gate::Gate;
 use links::Links;
 use member::MemberAddress;
@@ -146,9 +149,11 @@ struct Server {
     gate: Gate,
     tickets: Tickets,
 
-    clients: HashMap<ConnectionId, Box<ClientConnection>>,
+    clients: NumberMap<ConnectionId, Box<ClientConnection>>,
     /// The connections of each account that is logged in: never an empty list.
-    online: HashMap<AccountId, Vec<ConnectionId>>,
+    online: NumberMap<AccountId, Vec<ConnectionId>>,
+    /// Those of them to which messages are delivered: never an empty list either.
+    listening: NumberMap<AccountId, Vec<ConnectionId>>,
     failures_by_account: Failures<Name>,
     failures_by_address: Failures<IpAddr>,
 
@@ -165,7 +170,7 @@ struct Server {
     last_query: u64,
     /// Whose queries are under way. A connection has at most one for its task and one for its
     /// feed.
-    queries: HashMap<QueryTicket, ConnectionId>,
+    queries: NumberMap<QueryTicket, ConnectionId>,
     /// What the store's worker has said and no turn has come to. No more than `queries`, and a few.
     store_answers: VecDeque<StoreAnswer>,
     /// The last op that the store has safely on disk, as far as it has said.
@@ -196,9 +201,10 @@ struct Server {
     at_once: bool,
 
     /// Buffers that are kept for their memory alone: a line that is unescaped, an op that is
-    /// encoded, events of a poll.
+    /// encoded, a message that is delivered, events of a poll.
     line: String,
     payload: Vec<u8>,
+    delivery: Delivery,
     events: Vec<Event<Alarm>>,
     /// What people were told of.
     announced: Announced,

@@ -128,8 +128,8 @@ fn a_deleted_account_frees_its_name_and_loses_everything() {
     ));
 
     world.delete(alice);
-    assert_eq!(world.effects.deleted, [alice]);
-    assert_eq!(world.effects.ended_sessions, []);
+    assert_eq!(world.effects.deleted, Some(alice));
+    assert_eq!(world.effects.ended_session, None);
     let deleted = Change::AccountDeleted { id: alice };
     assert_eq!(world.effects.changes, [deleted]);
     assert_eq!(world.state.account(alice), None);

@@ -38,11 +38,11 @@ fn the_first_message_begins_the_conversation() {
         recipient_name: name("alice"),
         text: "hi, alice",
     };
-    assert_eq!(world.effects.messages, [sent]);
+    assert_eq!(world.effects.message, Some(sent));
     assert_eq!(world.state.members(conversation), Some([alice, bob]));
 
     world.send(alice, "bob");
-    assert_eq!(world.effects.messages[0].conversation, conversation);
+    assert_eq!(world.effects.message.unwrap().conversation, conversation);
     assert_eq!(world.effects.changes.len(), 1);
     let found = world.state.conversation_between(bob, alice);
     assert_eq!(found, Some(conversation));
@@ -55,7 +55,7 @@ fn one_can_write_to_oneself() {
     assert_eq!(world.send(alice, "alice"), Outcome::Sent(OpNumber(2)));
     let conversation = ConversationId(2);
     assert_eq!(world.state.members(conversation), Some([alice, alice]));
-    assert_eq!(world.effects.messages[0].recipient, alice);
+    assert_eq!(world.effects.message.unwrap().recipient, alice);
     let found = world.state.conversation_between(alice, alice);
     assert_eq!(found, Some(conversation));
 }
@@ -80,9 +80,9 @@ fn the_recipient_is_whoever_has_the_name_when_it_is_applied() {
     world.delete(first);
     let second = world.create("bob");
     world.send(alice, "bob");
-    assert_eq!(world.effects.messages[0].recipient, second);
+    assert_eq!(world.effects.message.unwrap().recipient, second);
     assert_eq!(
-        world.effects.messages[0].conversation,
+        world.effects.message.unwrap().conversation,
         ConversationId(world.op().0)
     );
 }
@@ -95,8 +95,8 @@ fn times_never_go_back() {
     for time in [500, 500, 200, 499, 700] {
         world.time = Timestamp(time);
         world.send(alice, "alice");
-        times.push(world.effects.messages[0].time.0);
-        assert_eq!(world.state.clock(), world.effects.messages[0].time);
+        times.push(world.effects.message.unwrap().time.0);
+        assert_eq!(world.state.clock(), world.effects.message.unwrap().time);
     }
     assert_eq!(times, [500, 500, 500, 500, 700]);
     // Nothing but a message moves the clock.

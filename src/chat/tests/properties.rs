@@ -281,7 +281,7 @@ proptest! {
             let (outcome, effects, _) = see(&mut state, &entry);
             // What a session got is known as long as it is open.
             first.retain(|(id, _), _| state.session(*id).is_some());
-            first.retain(|(id, _), _| !effects.ended_sessions.contains(id));
+            first.retain(|(id, _), _| effects.ended_session != Some(*id));
             if let Some(request) = answered(&state.image(), &entry.operation) {
                 let key = (request.session, request.number);
                 let known = first.entry(key).or_insert((entry, outcome));
@@ -326,8 +326,7 @@ proptest! {
                 }
                 _ => None,
             };
-            prop_assert_eq!(effects.ended_sessions.first().copied(), expected);
-            prop_assert!(effects.ended_sessions.len() <= 1);
+            prop_assert_eq!(effects.ended_session, expected);
         }
     }
 }
@@ -344,7 +343,7 @@ fn met(log: &[Entry], counts: &mut BTreeMap<String, usize>) {
             _ if again.is_some() => "again",
             Outcome::Refused(code) => code.word(),
             Outcome::Created(id) if id.0 != entry.op.0 => "again",
-            Outcome::SessionOpened if !effects.ended_sessions.is_empty() => "one let go",
+            Outcome::SessionOpened if effects.ended_session.is_some() => "one let go",
             _ => "done",
         };
         *counts.entry(format!("{kind} {outcome}")).or_default() += 1;

@@ -84,7 +84,7 @@ fn the_least_recently_used_session_is_let_go() {
     for (oldest, session) in order.zip(100..) {
         world.open(alice, session);
         let session = SessionId(oldest);
-        assert_eq!(world.effects.ended_sessions, [session]);
+        assert_eq!(world.effects.ended_session, Some(session));
         let ended = Change::SessionEnded { session };
         assert_eq!(world.effects.changes, [ended]);
         assert_eq!(world.state.session(session), None);
@@ -103,7 +103,7 @@ fn closing_ends_the_session_and_its_retry_finds_it_gone() {
     world.open(alice, 8);
     let operation = closing(within(alice, 7, 1, 1));
     assert_eq!(world.apply(operation.clone()), Outcome::SessionClosed);
-    assert_eq!(world.effects.ended_sessions, [SessionId(7)]);
+    assert_eq!(world.effects.ended_session, Some(SessionId(7)));
     assert_eq!(world.state.session(SessionId(7)), None);
     assert!(world.state.session(SessionId(8)).is_some());
     let outcome = world.apply(operation);

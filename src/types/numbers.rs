@@ -1,8 +1,8 @@
 //! How are maps hashed whose keys are our own numbers?
 //!
-//! By one multiplication for each number. Account and conversation ids are op numbers: nobody
-//! outside can choose them freely, so these maps need no defence against chosen keys, and they
-//! are looked into several times for each message. Session ids are chosen by clients: their maps
+//! By one multiplication for each number. Account and conversation ids are op numbers, and connections
+//! get their ids from the event loop: nobody outside can choose them freely, so these maps need no
+//! defence against chosen keys, and they are looked into several times for each message. Session ids are chosen by clients: their maps
 //! use the standard library's hasher with its random key. No outcome may depend on the order in
 //! which a map is walked, whichever hasher it has.
 
@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
 /// A map whose keys are numbers that this program gave.
-pub(super) type NumberMap<K, V> = HashMap<K, V, BuildHasherDefault<NumberHasher>>;
+pub type NumberMap<K, V> = HashMap<K, V, BuildHasherDefault<NumberHasher>>;
 
 /// An odd constant without a pattern: the fraction of the golden ratio.
 const MULTIPLIER: u128 = 0x9e37_79b9_7f4a_7c15;
@@ -18,7 +18,7 @@ const MULTIPLIER: u128 = 0x9e37_79b9_7f4a_7c15;
 /// Multiplies, and folds the upper half of the product into the lower, so that all bits of a
 /// number reach both the bits that choose a bucket and those that tell entries in it apart.
 #[derive(Default)]
-pub(super) struct NumberHasher {
+pub struct NumberHasher {
     /// Of all numbers so far; 0 before the first.
     hash: u64,
 }
@@ -50,8 +50,8 @@ mod tests {
     use std::collections::HashSet;
     use std::hash::{BuildHasher, BuildHasherDefault};
 
+    use super::super::AccountId;
     use super::*;
-    use crate::types::AccountId;
 
     #[test]
     fn neighbours_and_pairs_of_neighbours_are_told_apart() {
