@@ -2,8 +2,6 @@
 //! gets. Every limit at and above it; wrong bytes are put together by hand, since our own encoder
 //! would not write them.
 
-use std::sync::Arc;
-
 use lastword::limits::*;
 use lastword::types::*;
 use lastword::wire::Decoded;
@@ -122,7 +120,7 @@ fn messages_are_laid_out_in_the_order_of_their_fields() {
         view: number,
         after: position(3, 4),
         commit: OpNumber(4),
-        entries: vec![Arc::new(formed)],
+        entries: vec![formed],
     };
     let an_op = "00000000000000030000000000000005000000000000000400000000000000060005";
     let lead = Lead {

@@ -2,8 +2,6 @@
 //! not follow the one before it or that nobody could apply, a proposal that contradicts itself, a
 //! snapshot's part that lies outside of it.
 
-use std::sync::Arc;
-
 use lastword::limits::*;
 use lastword::types::*;
 use lastword::wire::Decoded;
@@ -43,18 +41,18 @@ fn position(view: u64, op: u64) -> LogPosition {
 
 const FORMED: [u8; 2] = [0, 5];
 
-fn entry(view: u64, op: u64, payload: &[u8]) -> Arc<Entry> {
-    Arc::new(Entry::new(&Prepare {
+fn entry(view: u64, op: u64, payload: &[u8]) -> Entry {
+    Entry::new(&Prepare {
         view: ViewNumber(view),
         op: OpNumber(op),
         commit: OpNumber(0),
         time: Timestamp(0),
         payload,
-    }))
+    })
 }
 
 /// Sent by the primary of view 9 behind op 4 of view 3.
-fn prepare(entries: Vec<Arc<Entry>>) -> PeerMessage {
+fn prepare(entries: Vec<Entry>) -> PeerMessage {
     PeerMessage::Prepare(Prepares {
         view: ViewNumber(9),
         after: position(3, 4),

@@ -11,7 +11,6 @@
 //! echoed again.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::face::{LinkId, Note, Output};
@@ -191,7 +190,7 @@ impl Replica {
         server: ServerId,
         link: LinkId,
         after: LogPosition,
-        entries: Vec<Arc<Entry>>,
+        entries: Vec<Entry>,
     ) {
         let Some(last) = entries.last().map(|entry| entry.position) else {
             return;
@@ -221,7 +220,7 @@ impl Replica {
     }
 
     /// What the journal had for a peer.
-    pub(super) fn fetched(&mut self, link: LinkId, after: OpNumber, entries: Vec<Arc<Entry>>) {
+    pub(super) fn fetched(&mut self, link: LinkId, after: OpNumber, entries: Vec<Entry>) {
         let Some(&server) = self.links.get(&link) else {
             return;
         };

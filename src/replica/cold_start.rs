@@ -25,6 +25,7 @@ use crate::types::{
 };
 use crate::wire::operation::decode_op;
 use crate::wire::peer::{PeerMessage, Proposal};
+use crate::wire::prepare::EntryMaker;
 
 /// How long, after a cold start, those who were present are waited for before clients are let in.
 const GUESTS_AWAITED: Duration = Duration::from_secs(5);
@@ -155,6 +156,7 @@ impl Replica {
             saves_done: 0,
             after_save: Default::default(),
             log: Log::after(OpNumber::ZERO, None),
+            entries: EntryMaker::default(),
             cluster: None,
             damaged: false,
             peers: Default::default(),

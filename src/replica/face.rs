@@ -1,7 +1,6 @@
 //! What goes in, and what comes out?
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::types::{
@@ -132,7 +131,7 @@ pub enum Input<'a> {
         /// As it was asked.
         after: OpNumber,
         /// The ops, without gaps.
-        entries: Vec<Arc<Entry>>,
+        entries: Vec<Entry>,
     },
     /// A snapshot is in place: store and journal were replaced, durably.
     Installed {
@@ -150,7 +149,7 @@ pub enum Input<'a> {
 pub enum Output {
     /// Append this to the journal, and say `Persisted` when it is synced. Many may be synced at
     /// once, and what is to be sent may be sent before.
-    Append(Arc<Entry>),
+    Append(Entry),
     /// Cut off what the journal holds behind this op, durably, before anything further is
     /// appended. It was never acknowledged.
     Truncate {
@@ -199,7 +198,7 @@ pub enum Output {
     /// each once.
     Committed {
         /// The op.
-        entry: Arc<Entry>,
+        entry: Entry,
         /// Who asked here and waits for an answer, if anybody.
         ticket: Option<Ticket>,
     },

@@ -5,7 +5,6 @@
 //! began, so that the view of any op can be told and two logs be compared without reading them.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 
 use super::Ticket;
 use crate::limits::{LOG_TAIL_BYTES, PREPARE_BYTES_MAX, VIEWS_REMEMBERED_MAX};
@@ -41,7 +40,7 @@ pub(super) struct Log {
 /// An op, and who waits for it.
 #[derive(Debug)]
 struct Waiting {
-    entry: Arc<Entry>,
+    entry: Entry,
     ticket: Option<Ticket>,
 }
 
@@ -98,7 +97,7 @@ impl Log {
     }
 
     /// Adds the op after the head.
-    pub fn append(&mut self, entry: Arc<Entry>, ticket: Option<Ticket>) {
+    pub fn append(&mut self, entry: Entry, ticket: Option<Ticket>) {
         assert_eq!(
             entry.op(),
             self.head.next(),
@@ -136,13 +135,13 @@ impl Log {
     }
 
     /// The next op that is committed now that everything up to `commit` is.
-    pub fn commit_next(&mut self, commit: OpNumber) -> Option<(Arc<Entry>, Option<Ticket>)> {
+    pub fn commit_next(&mut self, commit: OpNumber) -> Option<(Entry, Option<Ticket>)> {
         if self.commit >= commit.min(self.persisted) {
             return None;
         }
         let at = (self.commit.0 - self.tail_after.0) as usize;
         let waiting = &mut self.tail[at];
-        let (entry, ticket) = (Arc::clone(&waiting.entry), waiting.ticket.take());
+        let (entry, ticket) = (waiting.entry.clone(), waiting.ticket.take());
         self.commit = entry.op();
         self.uncommitted_bytes -= entry.bytes();
         self.committed_bytes += entry.bytes();
@@ -262,7 +261,7 @@ impl Log {
 
     /// The ops behind `after`, as many as fit into one message; `None` if they are not in memory
     /// any more.
-    pub fn entries(&self, after: OpNumber) -> Option<Vec<Arc<Entry>>> {
+    pub fn entries(&self, after: OpNumber) -> Option<Vec<Entry>> {
         let from = after.0.checked_sub(self.tail_after.0)? as usize;
         let mut bytes = 0;
         let entries = self.tail.iter().skip(from).take_while(|w| {
@@ -270,7 +269,7 @@ impl Log {
             bytes += w.entry.bytes();
             first || bytes <= PREPARE_BYTES_MAX
         });
-        Some(entries.map(|w| Arc::clone(&w.entry)).collect())
+        Some(entries.map(|w| w.entry.clone()).collect())
     }
 
     /// How many bytes stand behind `after`; `None` if it is so far back that they are not in
@@ -281,7 +280,7 @@ impl Log {
     }
 
     /// The ops that are not committed.
-    pub fn uncommitted(&self) -> impl Iterator<Item = &Arc<Entry>> {
+    pub fn uncommitted(&self) -> impl Iterator<Item = &Entry> {
         let from = (self.commit.0 - self.tail_after.0) as usize;
         self.tail.range(from..).map(|w| &w.entry)
     }

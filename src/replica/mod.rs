@@ -84,6 +84,7 @@ pub use self::face::{Config, Identity, Input, LinkId, Note, Output, Ticket, Unwa
 pub use self::normal::apply_to_cluster;
 pub use self::report::{Condition, NotReady, Role, ServerStatus};
 pub use crate::wire::prepare::Entry;
+use crate::wire::prepare::EntryMaker;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
@@ -115,6 +116,8 @@ pub struct Replica {
     after_save: VecDeque<(u64, AfterSave)>,
 
     log: Log,
+    /// Where ops get their form.
+    entries: EntryMaker,
     /// What the committed ops have made of the cluster. `None` until the founding is committed.
     cluster: Option<Cluster>,
     /// The journal cannot be used, or nothing is known of it: this server neither leads nor counts

@@ -4,7 +4,6 @@
 //! brought goes to each peer in one message and is synced once everywhere.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 use super::face::{Note, Output};
 use super::log::cluster_op;
@@ -118,14 +117,14 @@ impl Replica {
         time: Timestamp,
         payload: &[u8],
     ) {
-        let entry = Arc::new(Entry::new(&Prepare {
+        let entry = self.entries.entry(&Prepare {
             view,
             op: self.log.head().next(),
             commit: self.log.commit(),
             time,
             payload,
-        }));
-        self.log.append(Arc::clone(&entry), ticket);
+        });
+        self.log.append(entry.clone(), ticket);
         self.outputs.push_back(Output::Append(entry));
         self.to_send = true;
     }
@@ -148,8 +147,8 @@ impl Replica {
                     return self.send_log_state(server);
                 }
                 self.wall_clock = self.wall_clock.max(entry.time);
-                self.log.append(Arc::clone(&entry), None);
-                self.outputs.push_back(Output::Append(Arc::clone(&entry)));
+                self.log.append(entry.clone(), None);
+                self.outputs.push_back(Output::Append(entry.clone()));
             }
             matched = entry.op();
         }
@@ -337,7 +336,7 @@ impl Replica {
     }
 
     /// The message that carries ops to a peer.
-    pub(super) fn prepares(&self, after: LogPosition, entries: Vec<Arc<Entry>>) -> PeerMessage {
+    pub(super) fn prepares(&self, after: LogPosition, entries: Vec<Entry>) -> PeerMessage {
         PeerMessage::Prepare(Prepares {
             view: self.newest_number(),
             after,

@@ -6,7 +6,6 @@
 //! what follows the snapshot until the other server has it.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::taking::Incoming;
@@ -67,14 +66,14 @@ impl Server {
         &mut self,
         id: ConnectionId,
         after: OpNumber,
-    ) -> Result<Vec<Arc<Entry>>, Fatal> {
+    ) -> Result<Vec<Entry>, Fatal> {
         let cursor = self.transfers.cursors.entry(id);
         let cursor = cursor.or_insert_with(|| Cursor::after(after));
         if cursor.next_op() != after.next() {
             *cursor = Cursor::after(after);
         }
         let entries = self.disk.read(cursor)?;
-        Ok(entries.into_iter().map(Arc::new).collect())
+        Ok(entries)
     }
 
     /// A link is to get everything.

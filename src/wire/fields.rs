@@ -159,6 +159,11 @@ impl<'a> Reader<'a> {
         Ok(Text::parse(self.rest_string()?)?)
     }
 
+    /// All bytes that were not read yet.
+    pub fn rest(&mut self) -> &'a [u8] {
+        std::mem::take(&mut self.rest)
+    }
+
     /// How many bytes were not read yet.
     pub fn remaining(&self) -> usize {
         self.rest.len()

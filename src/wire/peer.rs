@@ -15,8 +15,6 @@ mod encode;
 pub use decode::decode_peer;
 pub use encode::encode_peer;
 
-use std::sync::Arc;
-
 use crate::limits::{MEMBERS_MAX, VIEWS_REMEMBERED_MAX};
 use crate::types::{
     Lineage, LogPosition, Member, OpNumber, ServerId, ServerRecord, Time, View, ViewMark,
@@ -153,7 +151,7 @@ pub struct Prepares {
     /// The primary's commit number.
     pub commit: OpNumber,
     /// The ops, without gaps; perhaps none.
-    pub entries: Vec<Arc<Entry>>,
+    pub entries: Vec<Entry>,
 }
 
 /// A view that somebody wants to lead.

@@ -1,11 +1,10 @@
 //! An op on its way to the journals: the body of a Prepare, which is also what the journal keeps.
 
 use byteorder::{BigEndian, ByteOrder};
+use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::limits::OP_BYTES_MAX;
 use crate::types::{LogPosition, OpNumber, Timestamp, ViewNumber};
-
-use super::fields::put_u64;
 
 /// View, op, commit and time.
 const HEADER_BYTES: usize = 4 * 8;
@@ -27,15 +26,15 @@ pub struct Prepare<'a> {
 }
 
 /// An op with its place in the log, encoded once: what goes to the backups is what the journals
-/// keep.
-#[derive(Debug, PartialEq, Eq)]
+/// keep. A clone is the same bytes in memory, and many entries may share one allocation.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     /// Where it stands, and in which view it was proposed.
     pub position: LogPosition,
     /// The primary's clock when it was proposed.
     pub time: Timestamp,
     /// The [`Prepare`] that carries it, encoded.
-    pub prepare: Vec<u8>,
+    pub prepare: Bytes,
 }
 
 impl Entry {
@@ -43,21 +42,29 @@ impl Entry {
     pub fn new(prepare: &Prepare<'_>) -> Self {
         let mut bytes = Vec::with_capacity(HEADER_BYTES + prepare.payload.len());
         prepare.encode(&mut bytes);
+        Self::of(prepare, bytes.into())
+    }
+
+    /// Takes in an op that is encoded already, as a journal keeps it.
+    pub fn decode(bytes: impl Into<Bytes>) -> Result<Self, InvalidPrepare> {
+        let bytes = bytes.into();
+        let (position, time) = {
+            let prepare = Prepare::decode(&bytes)?;
+            (prepare.position(), prepare.time)
+        };
+        Ok(Self {
+            position,
+            time,
+            prepare: bytes,
+        })
+    }
+
+    fn of(prepare: &Prepare<'_>, bytes: Bytes) -> Self {
         Self {
             position: prepare.position(),
             time: prepare.time,
             prepare: bytes,
         }
-    }
-
-    /// Takes in an op that is encoded already, as a journal keeps it.
-    pub fn decode(bytes: Vec<u8>) -> Result<Self, InvalidPrepare> {
-        let prepare = Prepare::decode(&bytes)?;
-        Ok(Self {
-            position: prepare.position(),
-            time: prepare.time,
-            prepare: bytes,
-        })
     }
 
     /// Its number.
@@ -73,6 +80,28 @@ impl Entry {
     /// About what it occupies in memory, on the wire and in a journal.
     pub fn bytes(&self) -> usize {
         self.prepare.len()
+    }
+}
+
+/// Makes entries, many of them in one allocation.
+#[derive(Debug, Default)]
+pub struct EntryMaker {
+    /// Room for the next ones.
+    room: BytesMut,
+}
+
+impl EntryMaker {
+    /// Bytes that are allocated at a time. All of them stay as long as one of their entries is kept.
+    const ROOM_BYTES: usize = 64 * 1024;
+
+    /// Encodes an op.
+    pub fn entry(&mut self, prepare: &Prepare<'_>) -> Entry {
+        let bytes = HEADER_BYTES + prepare.payload.len();
+        if self.room.capacity() < bytes {
+            self.room = BytesMut::with_capacity(bytes.max(Self::ROOM_BYTES));
+        }
+        prepare.encode(&mut self.room);
+        Entry::of(prepare, self.room.split().freeze())
     }
 }
 
@@ -103,12 +132,12 @@ impl<'a> Prepare<'a> {
     }
 
     /// Writes it: the header, then the payload.
-    pub fn encode(&self, out: &mut Vec<u8>) {
-        put_u64(out, self.view.0);
-        put_u64(out, self.op.0);
-        put_u64(out, self.commit.0);
-        put_u64(out, self.time.0);
-        out.extend_from_slice(self.payload);
+    pub fn encode(&self, out: &mut impl BufMut) {
+        out.put_u64(self.view.0);
+        out.put_u64(self.op.0);
+        out.put_u64(self.commit.0);
+        out.put_u64(self.time.0);
+        out.put_slice(self.payload);
     }
 
     /// Reads one, which is all of `bytes`. What its payload says is not looked at.

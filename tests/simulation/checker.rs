@@ -176,10 +176,10 @@ impl World {
         };
         process.changes.append(&mut effects.changes);
         self.checker.applied(host, entry, outcome);
-        for sent in &effects.messages {
+        if let Some(sent) = &effects.message {
             self.checker.told.sent(sent);
         }
-        for session in &effects.ended_sessions {
+        if let Some(session) = &effects.ended_session {
             self.checker.told.session_ended(*session);
         }
         if let (Op::Chat(ChatOp::CreateAccount { name, .. }), Some(Outcome::Created(_))) =

@@ -219,10 +219,10 @@ impl World {
         if let Some(line) = asker {
             self.answer_asker(host, process, line, outcome);
         }
-        for sent in &effects.messages {
+        if let Some(sent) = &effects.message {
             feeds::deliver(process, sent, asker);
         }
-        for session in &effects.ended_sessions {
+        if let Some(session) = &effects.ended_session {
             process.service.session_ended(*session, asker);
         }
     }

@@ -548,7 +548,6 @@ impl World {
         let journal = process.journal.as_ref().expect("there is data");
         let bytes_max = lastword::limits::PREPARE_BYTES_MAX;
         let entries = read_entries(journal, after, bytes_max).unwrap_or_default();
-        let entries = entries.into_iter().map(std::sync::Arc::new).collect();
         let now = self.hosts[host].clock(self.now);
         let input = Input::Fetched {
             link,

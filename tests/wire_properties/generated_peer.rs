@@ -1,7 +1,5 @@
 //! Whatever servers may say to each other.
 
-use std::sync::Arc;
-
 use lastword::limits::{SERVERS_MAX, VIEWS_REMEMBERED_MAX};
 use lastword::types::*;
 use lastword::wire::operation::encode_op;
@@ -87,13 +85,13 @@ fn prepares() -> impl Strategy<Value = Prepares> {
             last.view.0 += newer;
             last.op = last.op.next();
             let payload = encoded(|out| encode_op(out, &op));
-            Arc::new(Entry::new(&Prepare {
+            Entry::new(&Prepare {
                 view: last.view,
                 op: last.op,
                 commit: OpNumber(commit),
                 time: Timestamp(time),
                 payload: &payload,
-            }))
+            })
         });
         let entries = entries.collect();
         Prepares {

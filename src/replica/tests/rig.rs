@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::replica::{Config, Entry, Identity, Input, LinkId, Output, Replica, Start, Ticket};
@@ -37,7 +36,7 @@ struct Node {
     address: SocketAddr,
     identity: Identity,
     vote: Vote,
-    log: Vec<Arc<Entry>>,
+    log: Vec<Entry>,
     /// What the store holds: how many ops of the log, and what a snapshot left out of it.
     base: OpNumber,
     base_cluster: Option<Cluster>,
@@ -59,7 +58,7 @@ enum Mail {
 pub struct Copy {
     identity: Identity,
     vote: Vote,
-    log: Vec<Arc<Entry>>,
+    log: Vec<Entry>,
 }
 
 const SERVICE: ([u8; 4], u16) = ([127, 0, 0, 1], 5000);

@@ -4,7 +4,7 @@
 //! to somebody else by now: what cannot be right breaks the link here, before it gets into a
 //! journal. Above all, an op that no server could apply would stop all of them for ever.
 
-use std::sync::Arc;
+use bytes::Bytes;
 
 use crate::limits::{
     MEMBERS_MAX, PEER_FRAME_BODY_BYTES_MAX, SERVERS_MAX, SNAPSHOT_PART_BYTES, VIEWS_REMEMBERED_MAX,
@@ -141,11 +141,14 @@ fn read_prepares(fields: &mut Reader<'_>) -> Result<Prepares, Refusal> {
     let commit = OpNumber(fields.u64()?);
     let mut entries = Vec::new();
     let mut last = after;
+    // One allocation for all of them.
+    let all = Bytes::copy_from_slice(fields.rest());
+    let mut fields = Reader::new(&all);
     while fields.remaining() > 0 {
         let length = usize::try_from(fields.u32()?).unwrap_or(usize::MAX);
-        let entry = read_entry(fields.bytes(length)?, last)?;
+        let entry = read_entry(all.slice_ref(fields.bytes(length)?), last)?;
         last = entry.position;
-        entries.push(Arc::new(entry));
+        entries.push(entry);
     }
     if last.view > view {
         return Err(refused(format!(
@@ -162,8 +165,8 @@ fn read_prepares(fields: &mut Reader<'_>) -> Result<Prepares, Refusal> {
 }
 
 /// The op behind `last`. Its payload is read to see that it can be, and kept as it came.
-fn read_entry(bytes: &[u8], last: LogPosition) -> Result<Entry, Refusal> {
-    let entry = Entry::decode(bytes.to_vec()).map_err(|invalid| refused(invalid.to_string()))?;
+fn read_entry(bytes: Bytes, last: LogPosition) -> Result<Entry, Refusal> {
+    let entry = Entry::decode(bytes).map_err(|invalid| refused(invalid.to_string()))?;
     let op = entry.op();
     if last.op.0.checked_add(1) != Some(op.0) {
         return Err(refused(format!("op {op} stands behind op {}", last.op)));
