@@ -205,6 +205,8 @@ pub const SEGMENT_BYTES: u64 = 64 * 1024 * 1024;
 pub const SEGMENT_PREPARED_BYTES: u64 = 1024 * 1024;
 /// Full segments that are kept behind the store's checkpoint, for servers that catch up.
 pub const SEGMENTS_KEPT: usize = 1;
+/// Files of segments that nobody needs any more which are kept to become the next ones: others are removed.
+pub const SEGMENTS_SPARE: usize = 2;
 /// Ops in one transaction of the store: then it is committed. A page of an index is written once
 /// for each transaction that changes it, and when everybody talks to everybody, 4096 ops change
 /// nearly as many pages as 32,768 do: their messages cost six times as much.

@@ -121,6 +121,7 @@ impl Header {
             first: self.first,
             cluster: self.cluster,
             nonce: self.nonce,
+            reused: false,
         }
     }
 

@@ -25,7 +25,9 @@
 //! All appended records go to the end of the last segment in one write, and one fdatasync makes
 //! them safe. The file is longer than its records: zeros were written ahead, so that the sync has
 //! no new length and no new blocks to write down. A write that does not fit into what was prepared
-//! carries more zeros behind its records.
+//! carries more zeros behind its records. Once segments are [released](Journal::release), the next ones
+//! are made out of their files: what stands there already needs no zeros, and under load each byte goes to
+//! the disk once and not twice.
 //!
 //! When a record does not fit into the segment any more, what comes before it is written and
 //! synced there; then the next segment is made (under a name of its own, synced, renamed, the
@@ -38,7 +40,8 @@
 //!
 //! What the disk has to promise is written in [`storage`]. Given that, opening a journal reads the
 //! last segment up to the first place where the next op is not found whole. That place is the end
-//! if there are only zeros behind. If not, something is wrong, and it is one of two things:
+//! if there are only zeros behind, or, where the file was another segment's before, no record that was
+//! written for this one. If not, something is wrong, and it is one of two things:
 //!
 //! - **Torn**: a crash cut a write short that was never synced. Nobody was told of its ops. What is
 //!   left of it is made zeros again, and the log goes on there.
@@ -79,6 +82,9 @@
 //!   final name after header and zeros were synced, so a bad header under that name is damage. If
 //!   the new name is lost with the directory, the segment does not exist; no record in it can have
 //!   counted, because the directory is synced before the first.
+//! - *While a segment is made out of a spare file.* Its header is written under the spare name, which never
+//!   counts, and is safe before the file gets its final one. Whatever else is in it has the nonce of
+//!   another segment, and lower op numbers. The old name was gone for good before.
 //! - *After a segment was made, before its first record.* The last segment is empty, and its first op
 //!   comes next.
 //! - *While segments are released.* They go one at a time, oldest first, each for good before the
@@ -139,7 +145,7 @@ pub struct Journal {
     segments: VecDeque<Segment>,
     /// The last segment's file.
     file: Box<dyn StorageFile>,
-    /// Where the next sync writes in it. There are only zeros behind.
+    /// Where the next sync writes in it. There is nothing behind that could be taken for a record.
     position: u64,
     /// The file's length: up to here, writing does not change its size.
     prepared: u64,
@@ -153,6 +159,8 @@ pub struct Journal {
     head: OpNumber,
     /// The last op that is safe on the disk; `synced <= head`.
     synced: OpNumber,
+    /// The names of files that are to become segments: at most [`Sizes::segments_spare`].
+    spare: Vec<String>,
     /// A write or a sync failed.
     poisoned: bool,
 }
@@ -173,6 +181,8 @@ pub struct Sizes {
     pub prepared_bytes: u64,
     /// How many full segments [`Journal::release`] keeps though they are not needed.
     pub segments_kept: usize,
+    /// How many files of segments that were released wait to become others.
+    pub segments_spare: usize,
 }
 
 impl Default for Sizes {
@@ -181,6 +191,7 @@ impl Default for Sizes {
             segment_bytes: limits::SEGMENT_BYTES,
             prepared_bytes: limits::SEGMENT_PREPARED_BYTES,
             segments_kept: limits::SEGMENTS_KEPT,
+            segments_spare: limits::SEGMENTS_SPARE,
         }
     }
 }
@@ -231,6 +242,7 @@ impl Journal {
             first: after.next(),
             cluster,
             nonce,
+            reused: false,
         };
         let prepared = sizes.new_segment_bytes();
         let file = segment.create(&mut *storage, prepared)?;
@@ -246,6 +258,7 @@ impl Journal {
             end: RECORDS_BEGIN,
             head: after,
             synced: after,
+            spare: Vec::new(),
             poisoned: false,
         })
     }
@@ -274,6 +287,7 @@ impl Journal {
             end: found.end,
             head: found.recovery.head,
             synced: found.recovery.head,
+            spare: Vec::new(),
             poisoned: false,
         };
         journal.check_invariants();
@@ -358,14 +372,22 @@ impl Journal {
         for _ in 0..count {
             let name = self.segments[0].name();
             self.poisoned = true;
+            let spare = self.segments[0].spare_name();
+            let is_spare = self.spare.len() < self.sizes.segments_spare;
+            let taken_away = match is_spare {
+                true => self.storage.rename(&name, &spare),
+                false => self.storage.remove(&name),
+            };
             // One after the other: were the directory synced once for all, then a crash could
             // bring an older one back and not a newer one, and leave a gap.
-            self.storage
-                .remove(&name)
+            taken_away
                 .and_then(|()| self.storage.sync_directory())
                 .map_err(|source| JournalError::io("remove", self.storage.path(&name), source))?;
             self.poisoned = false;
             self.segments.pop_front();
+            if is_spare {
+                self.spare.push(spare);
+            }
         }
         self.check_invariants();
         Ok(count)
@@ -422,9 +444,17 @@ impl Journal {
         Ok(())
     }
 
-    fn begin_segment(&mut self, segment: Segment) -> Result<(), JournalError> {
-        self.prepared = self.sizes.new_segment_bytes();
-        self.file = segment.create(&mut *self.storage, self.prepared)?;
+    fn begin_segment(&mut self, mut segment: Segment) -> Result<(), JournalError> {
+        if let Some(spare) = self.spare.pop() {
+            segment.reused = true;
+            self.file = segment.create_from(&mut *self.storage, &spare)?;
+            let fail =
+                |source| JournalError::io("read", self.storage.path(&segment.name()), source);
+            self.prepared = self.file.length().map_err(fail)?;
+        } else {
+            self.prepared = self.sizes.new_segment_bytes();
+            self.file = segment.create(&mut *self.storage, self.prepared)?;
+        }
         self.position = RECORDS_BEGIN;
         self.segments.push_back(segment);
         Ok(())

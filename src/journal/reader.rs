@@ -162,6 +162,22 @@ impl<'a> RecordReader<'a> {
         Ok(end)
     }
 
+    /// Behind the last record from here on that was written for this segment, whether it is whole or
+    /// not; `None` if there is none. What a segment held whose file this was has lower numbers.
+    pub fn end_of_later_records(&mut self) -> io::Result<Option<u64>> {
+        let mut end = None;
+        let mut offset = self.offset;
+        while offset < self.length {
+            let bytes = self.window.bytes(offset, HEADER_BYTES)?;
+            let header = Header::decode(bytes, self.nonce);
+            if let Some(header) = header.filter(|it| it.op >= self.expected) {
+                end = Some((offset + header.record_bytes() as u64).min(self.length));
+            }
+            offset += ALIGNMENT;
+        }
+        Ok(end)
+    }
+
     /// Looks, from here to `end`, for a record which shows that the op expected here was synced
     /// once: a later op that knew it. Answers that op.
     pub fn evidence_of_sync(&mut self, end: u64) -> io::Result<Option<OpNumber>> {

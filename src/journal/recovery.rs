@@ -48,7 +48,7 @@ pub(super) struct Recovered {
     pub segments: Vec<Segment>,
     /// The last segment's file.
     pub file: Box<dyn StorageFile>,
-    /// Where its records end. There are only zeros behind.
+    /// Where its records end. There is nothing behind that could be taken for a record.
     pub end: u64,
     /// The file's length.
     pub length: u64,
@@ -104,7 +104,7 @@ fn read_segments(storage: &dyn Storage) -> Result<Vec<Segment>, JournalError> {
     for name in names {
         let segment = Segment::read(storage, &name)?;
         if let Some(before) = segments.last()
-            && before.following(segment.first) != segment
+            && !before.is_followed_by(&segment)
         {
             let reason = format!("{} does not come before it", before.name());
             return Err(JournalError::damaged(storage.path(&name), 0, &reason));
@@ -150,7 +150,7 @@ fn find_end(
             unconfirmed_from = offset;
         }
     }
-    let torn_to = reader.end_of_bytes().map_err(fail)?;
+    let torn_to = end_of_remains(segment, &mut reader).map_err(fail)?;
     if let Some(torn_to) = torn_to
         && let Some(witness) = reader.evidence_of_sync(torn_to).map_err(fail)?
     {
@@ -168,6 +168,17 @@ fn find_end(
         torn_to,
         length: reader.length(),
     })
+}
+
+/// Behind the last byte of what a torn write has left where the next record would begin, if there is any.
+/// Where the file was another segment's, that one's bytes are no remains: then only what can be told by a
+/// record's header is. Of a torn write without a whole header nothing is left that could ever be taken for
+/// a record.
+fn end_of_remains(segment: &Segment, reader: &mut RecordReader<'_>) -> io::Result<Option<u64>> {
+    match segment.reused {
+        true => reader.end_of_later_records(),
+        false => reader.end_of_bytes(),
+    }
 }
 
 /// Zeroes the remains of a torn write, and sees to it that what comes before is on the disk.
@@ -209,7 +220,7 @@ fn remove_remains(storage: &mut dyn Storage) -> Result<(), JournalError> {
         .list()
         .map_err(|source| JournalError::io("list", directory_of(storage), source))?;
     let remains = |name: &str| {
-        segment::is_unfinished(name)
+        segment::is_nothing(name)
             || cut::is_unfinished(name)
             || [truncate::INTENT, truncate::INTENT_UNFINISHED].contains(&name)
     };
@@ -231,10 +242,10 @@ pub(super) fn clear_empty(storage: &mut dyn Storage) -> Result<(), JournalError>
         let name = segment.name();
         let fail = |source| JournalError::io("read", storage.path(&name), source);
         let file = storage.open(&name).map_err(fail)?;
-        let length = RecordReader::new(&segment, &*file)
-            .and_then(|mut it| it.end_of_bytes())
+        let remains = RecordReader::new(&segment, &*file)
+            .and_then(|mut it| end_of_remains(&segment, &mut it))
             .map_err(fail)?;
-        if length.is_none() {
+        if remains.is_none() {
             storage
                 .remove(&name)
                 .map_err(|source| JournalError::io("remove", storage.path(&name), source))?;

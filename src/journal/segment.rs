@@ -1,21 +1,23 @@
 //! What is a segment, as a file?
 //!
 //! A file named by its first op, such as `00000000000000000001.segment`: a header block, then
-//! records, then zeros.
+//! records, then zeros; or, where `reused` is 1, what stood there when the file was another segment.
 //!
 //! ```text
-//!  byte  0        8         12      16           24           40        48            4096
-//!        ┌────────┬─────────┬───────┬────────────┬────────────┬─────────┬───────────────┐
-//!        │ magic  │ version │ CRC   │ first op   │ cluster id │ nonce   │ zeros         │ records …
-//!        └────────┴─────────┴───────┴────────────┴────────────┴─────────┴───────────────┘
-//!        ├──────── the CRC covers all 4096 bytes but itself ────────────────────────────┤
+//!  byte  0        8         12      16           24           40        48       49       4096
+//!        ┌────────┬─────────┬───────┬────────────┬────────────┬─────────┬────────┬─────────┐
+//!        │ magic  │ version │ CRC   │ first op   │ cluster id │ nonce   │ reused │ zeros   │ records …
+//!        └────────┴─────────┴───────┴────────────┴────────────┴─────────┴────────┴─────────┘
+//!        ├──────── the CRC covers all 4096 bytes but itself ───────────────────────────────┤
 //! ```
 //!
 //! Magic, version and CRC are where they are in every later version, too.
 //!
 //! A segment gets this name only when its header block and the zeros are safe on the disk; before,
 //! its name ends with `.segment.new`. So a bad header under the final name is always damage, and a
-//! file of the other name never holds anything.
+//! file of the other name never holds anything. Nor does one whose name ends with `.segment.spare`: it was
+//! a segment that nobody needs any more, and becomes another one, since a file that is there already
+//! needs no zeros, and its blocks are known.
 
 use byteorder::{BigEndian, ByteOrder};
 
@@ -32,6 +34,8 @@ pub(super) const RECORDS_BEGIN: u64 = HEADER_BLOCK_BYTES as u64;
 const UNFINISHED: &str = ".segment.new";
 /// How the name of a segment ends.
 const FINISHED: &str = ".segment";
+/// How the name of one ends that is to become another.
+const SPARE: &str = ".segment.spare";
 /// Digits of an op number in a name: all that there can be, so that names sort like numbers.
 const NAME_DIGITS: usize = 20;
 
@@ -39,6 +43,8 @@ const MAGIC: [u8; 8] = [0xff, b'L', b'W', b's', b'e', b'g', b'm', 0xfe];
 const FORMAT_VERSION: u32 = 1;
 /// Bytes 12 to 16 of the header block.
 const CHECKSUM: std::ops::Range<usize> = 12..16;
+/// The byte of the header block that says whether the file was another segment's.
+const REUSED: usize = 48;
 
 const _: () = assert!(RECORDS_BEGIN.is_multiple_of(ALIGNMENT));
 
@@ -52,6 +58,9 @@ pub(super) struct Segment {
     /// Drawn by lot for the journal's first segment, derived for the others; no two of a journal
     /// have the same.
     pub nonce: u64,
+    /// Its file was another segment's: behind its records stand those of that one, which have lower
+    /// numbers and another nonce.
+    pub reused: bool,
 }
 
 impl Segment {
@@ -60,13 +69,25 @@ impl Segment {
         Self {
             first,
             nonce: mix(self.nonce.wrapping_add(first.0)),
+            reused: false,
             ..*self
         }
+    }
+
+    /// Whether `other` is the segment that follows this one.
+    pub fn is_followed_by(&self, other: &Self) -> bool {
+        let following = self.following(other.first);
+        (following.cluster, following.nonce) == (other.cluster, other.nonce)
     }
 
     /// The name of its file.
     pub fn name(&self) -> String {
         format!("{:0NAME_DIGITS$}{FINISHED}", self.first)
+    }
+
+    /// The name of its file once it is a spare one.
+    pub fn spare_name(&self) -> String {
+        format!("{:0NAME_DIGITS$}{SPARE}", self.first)
     }
 
     /// Makes the file, with `length` bytes of which those behind the header block are zeros. It is
@@ -89,6 +110,31 @@ impl Segment {
         file.sync().map_err(fail("sync"))?;
         storage
             .rename(&unfinished, &self.name())
+            .map_err(fail("rename"))?;
+        storage
+            .sync_directory()
+            .map_err(fail("sync the directory of"))?;
+        Ok(file)
+    }
+
+    /// Makes the file out of one that is spare, whose length it keeps. It is there for good when this
+    /// returns.
+    pub fn create_from(
+        &self,
+        storage: &mut dyn Storage,
+        spare: &str,
+    ) -> Result<Box<dyn StorageFile>, JournalError> {
+        debug_assert!(self.reused, "behind its records there is something");
+        let path = storage.path(spare);
+        let fail = |action| {
+            let path = path.clone();
+            move |source| JournalError::io(action, path, source)
+        };
+        let mut file = storage.open(spare).map_err(fail("open"))?;
+        file.write_at(&self.encode(), 0).map_err(fail("write"))?;
+        file.sync().map_err(fail("sync"))?;
+        storage
+            .rename(spare, &self.name())
             .map_err(fail("rename"))?;
         storage
             .sync_directory()
@@ -120,6 +166,7 @@ impl Segment {
             first: OpNumber(BigEndian::read_u64(&bytes[16..])),
             cluster: ClusterId(BigEndian::read_u128(&bytes[24..])),
             nonce: BigEndian::read_u64(&bytes[40..]),
+            reused: bytes[REUSED] == 1,
         };
         if segment.name() != name {
             return Err(damaged("it is another segment than its name says"));
@@ -134,6 +181,7 @@ impl Segment {
         BigEndian::write_u64(&mut bytes[16..], self.first.0);
         BigEndian::write_u128(&mut bytes[24..], self.cluster.0);
         BigEndian::write_u64(&mut bytes[40..], self.nonce);
+        bytes[REUSED] = u8::from(self.reused);
         let checksum = checksum(&bytes);
         BigEndian::write_u32(&mut bytes[CHECKSUM], checksum);
         bytes
@@ -145,9 +193,10 @@ pub(super) fn is_segment(name: &str) -> bool {
     is_numbered(name, FINISHED)
 }
 
-/// Whether a file of this name is a segment that was never finished, and holds nothing.
-pub(super) fn is_unfinished(name: &str) -> bool {
-    is_numbered(name, UNFINISHED)
+/// Whether a file of this name is a segment that was never finished, or is one no more, and holds
+/// nothing.
+pub(super) fn is_nothing(name: &str) -> bool {
+    is_numbered(name, UNFINISHED) || is_numbered(name, SPARE)
 }
 
 fn is_numbered(name: &str, end: &str) -> bool {
@@ -178,6 +227,7 @@ mod tests {
             first: OpNumber(17),
             cluster: ClusterId(0xabcd),
             nonce: 99,
+            reused: false,
         }
     }
 
@@ -211,7 +261,7 @@ mod tests {
                     if is_segment(&name) {
                         assert_eq!(Segment::read(&left, &name).unwrap(), segment());
                     } else {
-                        assert!(is_unfinished(&name));
+                        assert!(is_nothing(&name));
                     }
                 }
             }
@@ -266,7 +316,7 @@ mod tests {
             "lock",
             "superblock",
         ] {
-            assert!(!is_segment(name) && !is_unfinished(name), "{name}");
+            assert!(!is_segment(name) && !is_nothing(name), "{name}");
         }
         assert!(!is_segment("00000000000000000001.segment.new"));
     }

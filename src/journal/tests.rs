@@ -12,6 +12,7 @@ const SIZES: Sizes = Sizes {
     segment_bytes: RECORDS_BEGIN + 4 * 64,
     prepared_bytes: 128,
     segments_kept: 1,
+    segments_spare: 1,
 };
 
 pub(super) fn op(number: u64) -> OpNumber {
@@ -172,7 +173,8 @@ fn released_segments_go_but_for_one_and_the_last() {
     assert_eq!(journal.release(op(8)).unwrap(), 1);
     assert_eq!(journal.first(), op(5));
     assert_eq!(journal.release(OpNumber::MAX).unwrap(), 2);
-    assert_eq!(storage.list().unwrap(), [name(13), name(17)]);
+    let spare = format!("{:020}.segment.spare", 1);
+    assert_eq!(storage.list().unwrap(), [spare, name(13), name(17)]);
     assert_eq!(read(&journal, 12).unwrap(), Vec::from_iter(13..=18));
     let error = read(&journal, 11).unwrap_err();
     assert!(matches!(
@@ -183,6 +185,68 @@ fn released_segments_go_but_for_one_and_the_last() {
     ));
     let (_, recovery) = open(&storage.crash(&mut |_| false));
     assert_eq!((recovery.first, recovery.head), (op(13), op(18)));
+}
+
+#[test]
+fn a_released_segment_becomes_the_next_one_without_zeros() {
+    let storage = FaultyStorage::new();
+    let mut journal = with_batches(&storage, &[18]);
+    journal.release(OpNumber::MAX).unwrap();
+    append(&mut journal, 2);
+    journal.sync().unwrap();
+    storage.record();
+    append(&mut journal, 1);
+    journal.sync().unwrap();
+    assert_eq!(storage.list().unwrap(), [name(13), name(17), name(21)]);
+    // Its header and a sync, its name and a sync, the record and a sync.
+    assert_eq!(storage.steps(), 6);
+    let contents = storage.contents(&name(21));
+    assert_eq!(contents.len() as u64, SIZES.segment_bytes);
+    assert_eq!(contents[RECORDS_BEGIN as usize + 64 + 32], 2, "of op 2");
+    let (mut journal, recovery) = open(&storage.crash(&mut |_| false));
+    assert_eq!((recovery.head, recovery.torn), (op(21), None));
+    append(&mut journal, 3);
+    journal.sync().unwrap();
+    assert_eq!(read(&journal, 12).unwrap(), Vec::from_iter(13..=24));
+}
+
+#[test]
+fn behind_the_records_of_a_reused_segment_a_torn_end_is_told_from_what_was_there_before() {
+    let storage = FaultyStorage::new();
+    let mut journal = with_batches(&storage, &[18]);
+    journal.release(OpNumber::MAX).unwrap();
+    append(&mut journal, 3);
+    journal.sync().unwrap();
+    storage.record();
+    append(&mut journal, 2);
+    journal.sync().unwrap();
+    let begin = RECORDS_BEGIN + 64;
+    // The first of two records is lost, the second is there.
+    let mut torn = storage.after(1).crash(&mut |_| true);
+    torn.flip(&name(21), begin + 40, 1);
+    let (mut journal, recovery) = open(&torn);
+    let found = recovery.torn.expect("the second record is ours");
+    assert_eq!(
+        (found.offset, found.bytes, found.after),
+        (begin, 128, op(21))
+    );
+    append(&mut journal, 1);
+    journal.sync().unwrap();
+    let (_, recovery) = open(&torn.crash(&mut |_| false));
+    assert_eq!((recovery.head, recovery.torn), (op(22), None));
+    // A later record knew the lost one to be synced.
+    append_to(&storage, 1);
+    let mut damaged = storage.crash(&mut |_| true);
+    damaged.flip(&name(21), begin + 40, 1);
+    let error = open_error(&damaged);
+    assert!(matches!(error, JournalError::Damaged { .. }), "{error}");
+}
+
+/// Opens a journal, and appends and syncs so many ops.
+fn append_to(storage: &FaultyStorage, count: usize) {
+    let (mut journal, _) = open(storage);
+    append(&mut journal, count);
+    journal.sync().unwrap();
 }
 
 #[test]

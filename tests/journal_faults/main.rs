@@ -23,6 +23,7 @@ const SIZES: Sizes = Sizes {
     segment_bytes: 4096 + 640,
     prepared_bytes: 300,
     segments_kept: 1,
+    segments_spare: 1,
 };
 const CLUSTER: ClusterId = ClusterId(0xc1);
 

@@ -23,6 +23,7 @@ pub const SIZES: Sizes = Sizes {
     segment_bytes: 4096 + 6000,
     prepared_bytes: 1000,
     segments_kept: 1,
+    segments_spare: 1,
 };
 
 /// What the wall clocks show when a run begins, if they are right.
