@@ -12,7 +12,7 @@
 //! 7. [`net`]: one thread, one poll, one registry of connections
 //! 8. [`server`]: the glue, which carries the outputs of one room to the next
 //! 9. [`client`]: the other end of the wire
-//! 10. [`bench`]: how quick all of this is, and what it costs
+//! 10. [`mod@bench`]: how quick all of this is, and what it costs
 //!
 //! ```text
 //!             bytes                 requests              ops                 records

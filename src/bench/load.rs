@@ -162,7 +162,7 @@ impl<'a> Generator<'a> {
             while counts && now >= second_ends {
                 let second = Second::new(seconds.len(), count, &latency);
                 tell(&second);
-                seconds.push((second, std::mem::replace(&mut latency, Latency::new())));
+                seconds.push((second, std::mem::take(&mut latency)));
                 count = 0;
                 second_ends = second_ends + Duration::from_secs(1);
             }

@@ -75,6 +75,8 @@ const OUTSIDE: &[Outside] = &[
             "client::keyboard",
             "client::terminal",
             "client::password",
+            // Those of the processes that it starts.
+            "bench::pipeline",
         ],
     },
     Outside {
