@@ -18,10 +18,12 @@
 //! | [`figures`] | what came of it |
 //! | [`pipeline`] | what is possible at all |
 //! | [`grid`] | few and many connections, one beside the other |
+//! | [`fill`] | a data folder of any size, without a server |
 
 mod connections;
 mod entrance;
 pub mod figures;
+pub mod fill;
 pub mod grid;
 mod ledger;
 pub mod load;

@@ -38,6 +38,8 @@
 //! | [`throttle`](self) | who has to wait |
 //! | [`deadlines`](self) | who is too late |
 //! | [`status`](self) | how the server is |
+//! | **without a network** | |
+//! | [`offline`](self) | a folder as a server leaves it |
 //! | **at the end** | |
 //! | [`stop`](self) | everything after the last turn |
 //! | [`error`](self) | what can go wrong for good |
@@ -60,6 +62,7 @@ mod input;
 mod key;
 mod links;
 mod member;
+pub(crate) mod offline;
 mod opening;
 mod options;
 mod passwords;

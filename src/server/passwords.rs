@@ -128,6 +128,12 @@ impl Drop for PasswordWorker {
     }
 }
 
+/// The hash of a password, for whoever has no loop that could wait; `None` if it cannot be computed (out of
+/// memory or random bits).
+pub(super) fn hash(password: &str) -> Option<String> {
+    Hasher::new().hash(password)
+}
+
 struct Hasher {
     argon2: Argon2<'static>,
     /// Argon2's memory, kept: given back and taken anew for each password, so much of it leaves
