@@ -7,6 +7,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::fill::FillError;
 use crate::limits::HANDSHAKE_TIME_MAX;
 use crate::net::{CloseReason, ConnectionId, Event, EventLoop, LoopConfig, clock};
 use crate::types::{RequestNumber, Time};
@@ -60,6 +61,9 @@ pub enum BenchError {
     /// A process that was started has ended, or cannot be started.
     #[error("{0}")]
     Process(String),
+    /// There is no folder to measure on.
+    #[error(transparent)]
+    Fill(#[from] FillError),
     /// The loop itself has failed.
     #[error("the event loop failed: {0}")]
     Loop(#[from] io::Error),

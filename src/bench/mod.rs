@@ -19,8 +19,11 @@
 //! | [`pipeline`] | what is possible at all |
 //! | [`grid`] | few and many connections, one beside the other |
 //! | [`fill`] | a data folder of any size, without a server |
+//! | [`costs`] | what a server takes on a folder that was filled |
+//! | [`process`](self) | what a process takes of the machine |
 
 mod connections;
+pub mod costs;
 mod entrance;
 pub mod figures;
 pub mod fill;
@@ -28,5 +31,6 @@ pub mod grid;
 mod ledger;
 pub mod load;
 pub mod pipeline;
+mod process;
 
 pub use connections::BenchError;

@@ -2,14 +2,16 @@
 
 use std::io::{self, IsTerminal, Write};
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command as Process, ExitCode};
 use std::time::Duration;
 
 use clap::{CommandFactory, Parser};
 
 use lastword::bench::BenchError;
+use lastword::bench::costs::{self, accounts_for, fill_and_measure, measure_costs, program_beside};
 use lastword::bench::figures::{Figures, Second};
+use lastword::bench::fill::{Fill, FillError, MEMBER_DEFAULT, fill};
 use lastword::bench::grid::{CELLS, measure_grid};
 use lastword::bench::load::{Load, measure, measure_bare};
 use lastword::bench::pipeline::{FileKind, Pipeline, Place, run_stage};
@@ -24,7 +26,7 @@ mod manual;
 #[path = "bench/shown.rs"]
 mod shown;
 
-use arguments::{Arguments, Command, GridArguments, OutputArguments};
+use arguments::{Arguments, Command, FillArguments, GridArguments, OutputArguments};
 use shown::Progress;
 
 /// Everything but wrong arguments, with which clap ends it.
@@ -35,6 +37,8 @@ const EXIT_FAILURE: u8 = 1;
 enum Failure {
     #[error(transparent)]
     Bench(#[from] BenchError),
+    #[error(transparent)]
+    Fill(#[from] FillError),
     #[error(transparent)]
     Address(#[from] ResolveError),
     #[error("what was measured cannot be written: {0}")]
@@ -52,6 +56,27 @@ fn main() -> ExitCode {
             against_limit,
         }) => grid_of(Some(&target.server), &grid, against_limit),
         Some(Command::Limit { grid }) => grid_of(None, &grid, true),
+        Some(Command::Fill {
+            data,
+            messages,
+            member,
+            accounts,
+            kind,
+        }) => fill_folder(&kind.fill(data, accounts, messages, member)),
+        Some(Command::Costs {
+            messages,
+            data,
+            program,
+            folder,
+            accounts,
+            kind,
+        }) => {
+            let program = program.unwrap_or_else(|| program_beside(&this_program()));
+            match data {
+                Some(data) => costs_of(program, data, accounts, kind),
+                None => costs_of_each(&program, &messages, &folder, accounts, &kind),
+            }
+        }
         Some(Command::Stage { words }) => stage(&words),
         Some(Command::Completions { shell }) => {
             return documents::print(&documents::completions(Arguments::command(), shell));
@@ -142,9 +167,57 @@ fn told(
     figures
 }
 
+fn fill_folder(wanted: &Fill) -> Result<(), Failure> {
+    let mut progress = Progress::new("filled ");
+    let filled = fill(wanted, &mut |so_far| progress.filled(&so_far));
+    progress.done();
+    write_out(&shown::filled(wanted, &filled?))
+}
+
+fn costs_of(
+    program: PathBuf,
+    data: PathBuf,
+    accounts: Option<usize>,
+    kind: FillArguments,
+) -> Result<(), Failure> {
+    let accounts = accounts.unwrap_or_else(|| accounts_for(u64::MAX));
+    let costs = measure_costs(&costs::Place {
+        program,
+        data,
+        accounts,
+        password: kind.password,
+        size: kind.size,
+    })?;
+    write_out(shown::costs_head())?;
+    write_out(&shown::costs_row(None, accounts, &costs))
+}
+
+fn costs_of_each(
+    program: &Path,
+    messages: &[u64],
+    folder: &Path,
+    accounts: Option<usize>,
+    kind: &FillArguments,
+) -> Result<(), Failure> {
+    write_out(shown::costs_head())?;
+    for messages in messages {
+        let data = folder.join(format!("lastword-costs-{}", std::process::id()));
+        let accounts = accounts.unwrap_or_else(|| accounts_for(*messages));
+        let wanted = kind.clone().fill(data, accounts, *messages, MEMBER_DEFAULT);
+        let mut progress = Progress::new("filled ");
+        let costs = fill_and_measure(program, &wanted, &mut |so_far| progress.filled(&so_far));
+        progress.done();
+        write_out(&shown::costs_row(Some(*messages), accounts, &costs?))?;
+    }
+    Ok(())
+}
+
+fn this_program() -> PathBuf {
+    std::env::current_exe().unwrap_or_else(|_| Path::new("bench").to_owned())
+}
+
 fn stage_command() -> Process {
-    let program = std::env::current_exe().unwrap_or_else(|_| Path::new("bench").to_owned());
-    let mut command = Process::new(program);
+    let mut command = Process::new(this_program());
     command.arg("stage");
     command
 }

@@ -75,8 +75,9 @@ const OUTSIDE: &[Outside] = &[
             "client::keyboard",
             "client::terminal",
             "client::password",
-            // Those of the processes that it starts.
+            // Those of the processes that they start.
             "bench::pipeline",
+            "bench::process",
         ],
     },
     Outside {
@@ -99,6 +100,7 @@ const OUTSIDE: &[Outside] = &[
             "store",
             "client::password",
             "client::remembered",
+            "bench::process",
         ],
     },
     Outside {

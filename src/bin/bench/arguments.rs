@@ -1,11 +1,13 @@
 //! What can the measures be told on their command line?
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
+use lastword::bench::fill::{ACCOUNTS_MAX, Fill, MEMBER_DEFAULT, MESSAGES_MAX, PASSWORD_DEFAULT};
 use lastword::bench::load::{CLIENTS_MAX, DEPTH_MAX, Load, SIZE_MAX, SIZE_MIN};
 use lastword::client::address::ServerAddress;
 
@@ -15,6 +17,8 @@ Examples:
   bench --clients 1 --depth 1            one message after the other
   bench --rate 1000 --seconds 60         a thousand a second, whatever the server does
   bench grid --against-limit --runs 3    few and many connections, beside what is possible at all
+  bench fill --data DIR                  a data folder with a million messages, to start a server on
+  bench costs                            what a server takes with 10 thousand, 1 and 10 million of them
   bench man | man -l -                   all of this, and more
 
 Exit codes: 0 it was measured and all that was acknowledged is there, 1 it was not measured, or something
@@ -52,6 +56,45 @@ pub enum Command {
     Limit {
         #[command(flatten)]
         grid: GridArguments,
+    },
+    /// Fill a data folder with accounts and messages, without a server: one that is started on it finds them as
+    /// if clients had sent them
+    Fill {
+        /// The folder, as a server's --data: one that is not there yet, or is empty
+        #[arg(long, value_name = "DIR")]
+        data: PathBuf,
+        /// Messages
+        #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(..=MESSAGES_MAX))]
+        messages: u64,
+        /// The address of its own that the server keeps; if it is taken, the server takes another one
+        #[arg(long, value_name = "IP:PORT", default_value_t = MEMBER_DEFAULT)]
+        member: SocketAddr,
+        /// Accounts: a0, a1, and so on
+        #[arg(long, value_name = "N", default_value = "10000", value_parser = count_up_to(ACCOUNTS_MAX))]
+        accounts: usize,
+        #[command(flatten)]
+        kind: FillArguments,
+    },
+    /// Start a server on folders with few and many messages, and show what it takes: disk, memory, the time until
+    /// clients are let in, and the medians of single requests
+    Costs {
+        /// How many messages, with commas between them; for each a folder is filled, and removed again
+        #[arg(long, value_name = "N,...", value_delimiter = ',', default_value = "10000,1000000,10000000", value_parser = clap::value_parser!(u64).range(..=MESSAGES_MAX))]
+        messages: Vec<u64>,
+        /// Measure on this filled folder instead; a few messages are added to it
+        #[arg(long, value_name = "DIR", conflicts_with = "messages")]
+        data: Option<PathBuf>,
+        /// The server's program; without it, the one beside this program
+        #[arg(long, value_name = "PATH")]
+        program: Option<PathBuf>,
+        /// Where the folders are made
+        #[arg(long, value_name = "DIR", default_value = ".")]
+        folder: PathBuf,
+        /// Accounts; without it, one for each hundred messages, but at most 10000, and on a filled folder so many
+        #[arg(long, value_name = "N", value_parser = count_up_to(ACCOUNTS_MAX))]
+        accounts: Option<usize>,
+        #[command(flatten)]
+        kind: FillArguments,
     },
     /// A process of the bare pipeline
     #[command(hide = true)]
@@ -149,6 +192,33 @@ pub struct GridArguments {
     /// One JSON object
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Args, Clone)]
+pub struct FillArguments {
+    /// With how many others each account talks
+    #[arg(long, value_name = "N", default_value = "10", value_parser = count_up_to(ACCOUNTS_MAX))]
+    pub contacts: usize,
+    /// Bytes of a message
+    #[arg(long, value_name = "BYTES", default_value_t = 100, value_parser = size)]
+    pub size: usize,
+    /// The password of all accounts, which is no secret
+    #[arg(long, value_name = "PASSWORD", default_value = PASSWORD_DEFAULT)]
+    pub password: String,
+}
+
+impl FillArguments {
+    pub fn fill(self, data: PathBuf, accounts: usize, messages: u64, member: SocketAddr) -> Fill {
+        Fill {
+            data,
+            member,
+            accounts,
+            messages,
+            size: self.size,
+            contacts: self.contacts,
+            password: self.password,
+        }
+    }
 }
 
 fn cell(text: &str) -> Result<(usize, usize), String> {

@@ -24,11 +24,27 @@ pub const SECTIONS: &[Section] = &[
         ]),
     },
     Section {
+        title: "HOW FOLDERS ARE FILLED",
+        body: Body::Text(&[
+            "fill and costs write the folder of a server without a server, by the code that a server writes it with: \
+             it has the same journal, the same store and the same log, and may be gone on with, alone or with backups \
+             that join. The accounts a0, a1 and so on stand in a ring; each talks with its neighbours, four messages \
+             at a time, round and round, and has read everything. All have one password, which is hashed once.",
+            "costs starts a server on such a folder at free ports of 127.0.0.1. The first time is from the start of the \
+             process until clients are let in; memory is what the process has resident then, and after the requests. \
+             100 accounts from all over the folder log in, ask for a history, send, and resume; one request \
+             at a time, and the median is shown. Most of the time of LOGIN is Argon2, which is slow on purpose and does \
+             not depend on what there is; RESUME is a login without it.",
+        ]),
+    },
+    Section {
         title: "EXAMPLES",
         body: Body::Lines(
             "bench --seconds 60 --timeline\n\
              bench --clients 1000 --depth 4 --json | jq .each_second\n\
-             bench grid --against-limit --runs 3",
+             bench grid --against-limit --runs 3\n\
+             bench fill --data filled --accounts 1000000 --messages 0\n\
+             bench costs --messages 10000,1000000",
         ),
     },
     Section {
@@ -36,11 +52,11 @@ pub const SECTIONS: &[Section] = &[
         body: Body::List(&[
             (
                 "0",
-                "It was measured, and all that was acknowledged is there.",
+                "It was measured, and all that was acknowledged is there; or the folder is filled.",
             ),
             (
                 "1",
-                "It could not be measured, or something is missing; the reason is said.",
+                "It could not be measured or filled, or something is missing; the reason is said.",
             ),
             ("2", "The arguments are wrong."),
         ]),

@@ -4,7 +4,9 @@ use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::time::Duration;
 
+use lastword::bench::costs::Costs;
 use lastword::bench::figures::{Figures, Latency, Second};
+use lastword::bench::fill::{self, Fill, Filled};
 use lastword::bench::grid::{Cell, median};
 use lastword::bench::load::Load;
 use serde_json::{Value, json};
@@ -26,20 +28,31 @@ impl Progress {
 
     /// A second has passed.
     pub fn second(&mut self, second: &Second) {
+        self.say(&format!(
+            "{} s: {} messages, p50 {}, p99 {}",
+            second.at + 1,
+            grouped(second.acknowledged as f64),
+            short(second.p50),
+            short(second.p99),
+        ));
+    }
+
+    /// Something more of a folder is filled.
+    pub fn filled(&mut self, filled: &fill::Progress) {
+        self.say(&format!(
+            "{} of {}",
+            grouped(filled.done as f64),
+            grouped(filled.of as f64)
+        ));
+    }
+
+    fn say(&mut self, how_far: &str) {
         if !super::is_watched() {
             return;
         }
         self.shown = true;
         // Where it cannot be seen it is not missed.
-        let _ = write!(
-            io::stderr(),
-            "\r\x1b[K{}{} s: {} messages, p50 {}, p99 {}",
-            self.what,
-            second.at + 1,
-            grouped(second.acknowledged as f64),
-            short(second.p50),
-            short(second.p99),
-        );
+        let _ = write!(io::stderr(), "\r\x1b[K{}{how_far}", self.what);
     }
 
     /// Takes the line away.
@@ -188,6 +201,47 @@ pub fn grid_json(load: &Load, grid: &[Cell]) -> String {
         })
         .collect();
     format!("{}\n", json!({ "size": load.size, "cells": cells }))
+}
+
+/// What was filled, and what to do with it.
+pub fn filled(fill: &Fill, filled: &Filled) -> String {
+    let seconds = filled.took.as_secs_f64();
+    format!(
+        "{} accounts (a0 to a{}, password {}) and {} messages of {} bytes in {seconds:.1} s, {} a second\n\
+         start a server on it with: ./server 127.0.0.1 5000 1 --data {}\n",
+        grouped(fill.accounts as f64),
+        fill.accounts - 1,
+        fill.password,
+        grouped(fill.messages as f64),
+        fill.size,
+        grouped((fill.accounts as u64 + fill.messages) as f64 / seconds),
+        fill.data.display(),
+    )
+}
+
+/// The head of a table of costs, in Markdown.
+pub fn costs_head() -> &'static str {
+    "| messages | accounts | on disk | start | memory | after requests | LOGIN | RESUME | SEND | HISTORY * 100 |\n\
+     | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n"
+}
+
+/// A row of it: the medians of requests. `messages` is `None` if nobody knows how many there are.
+pub fn costs_row(messages: Option<u64>, accounts: usize, costs: &Costs) -> String {
+    let messages = messages.map_or("?".to_owned(), |count| grouped(count as f64));
+    let mebibytes = |bytes: u64| format!("{} MiB", grouped((bytes as f64 / 1048576.0).ceil()));
+    let mut row = format!(
+        "| {messages} | {} | {} | {} | {} | {} |",
+        grouped(accounts as f64),
+        mebibytes(costs.disk_bytes),
+        short(costs.start),
+        mebibytes(costs.memory_at_start),
+        mebibytes(costs.memory),
+    );
+    for latency in [&costs.login, &costs.resume, &costs.send, &costs.history] {
+        let _ = write!(row, " {} |", short(latency.percentile(50.0)));
+    }
+    row.push('\n');
+    row
 }
 
 fn figures_json(figures: &Figures) -> Value {

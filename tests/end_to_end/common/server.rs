@@ -45,6 +45,14 @@ impl TestServer {
         Self::first_start(&[], Some(descriptors))
     }
 
+    /// The same on a data folder that `prepare` makes.
+    pub fn start_on(prepare: impl FnOnce(&Path)) -> Self {
+        let mut server = Self::not_started(&[], None);
+        prepare(&server.data());
+        server.start_somewhere();
+        server
+    }
+
     /// Where it serves.
     pub fn address(&self) -> SocketAddr {
         loopback(self.port)
@@ -149,23 +157,33 @@ impl TestServer {
     }
 
     fn first_start(options: &[&str], descriptors: Option<u32>) -> Self {
-        let mut server = Self {
+        let mut server = Self::not_started(options, descriptors);
+        server.start_somewhere();
+        server
+    }
+
+    fn not_started(options: &[&str], descriptors: Option<u32>) -> Self {
+        Self {
             folder: TempDir::with_prefix("lastword-test-").expect("a folder for the test"),
             port: 0,
             options: options.iter().map(|option| option.to_string()).collect(),
             descriptors,
             child: None,
-        };
+        }
+    }
+
+    /// Starts it for the first time.
+    fn start_somewhere(&mut self) {
         // Between looking for a free port and taking it, somebody else may have been quicker.
         for _ in 0..10 {
-            server.port = free_port();
-            match server.try_start() {
-                Ok(()) => return server,
-                Err(_) if server.said().contains("in use") => {}
-                Err(status) => panic!("the server does not start: {status}\n{}", server.said()),
+            self.port = free_port();
+            match self.try_start() {
+                Ok(()) => return,
+                Err(_) if self.said().contains("in use") => {}
+                Err(status) => panic!("the server does not start: {status}\n{}", self.said()),
             }
         }
-        panic!("no port was free ten times in a row\n{}", server.said());
+        panic!("no port was free ten times in a row\n{}", self.said());
     }
 
     fn try_start(&mut self) -> Result<(), ExitStatus> {
