@@ -18,7 +18,7 @@ use crate::wire::reply::{FromServer, decode_from_server};
 use crate::wire::request::encode_request;
 
 /// What the load calls itself.
-const SOFTWARE: &str = concat!("lastword-bench ", env!("CARGO_PKG_VERSION"));
+pub(super) const SOFTWARE: &str = concat!("lastword-bench ", env!("CARGO_PKG_VERSION"));
 /// Connections on their way at a time: fewer than what a server's kernel completes ahead of accept.
 const CONNECTING_MAX: usize = 256;
 /// How long the server may say nothing at all while something is asked.
@@ -177,6 +177,19 @@ impl Connections {
             }
         }
         self.events = events;
+        Ok(())
+    }
+
+    /// Asks nothing for so long, less than [`SILENCE_MAX`], and hears what is said all the same: it is an error
+    /// if a connection ends.
+    pub fn rest(&mut self, time: Duration) -> Result<(), BenchError> {
+        self.heard_at = clock::now();
+        let end = self.heard_at + time;
+        while clock::now() < end {
+            self.turn(Some(end.since(clock::now())), |_, message| {
+                unasked(&message)
+            })?;
+        }
         Ok(())
     }
 

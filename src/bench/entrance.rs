@@ -61,7 +61,7 @@ impl Entrance {
         };
         entrance.create_accounts()?;
         entrance.log_in(sessions)?;
-        entrance.resume(count)?;
+        entrance.add(count)?;
         Ok(entrance)
     }
 
@@ -143,7 +143,12 @@ impl Entrance {
         Ok(())
     }
 
-    fn resume(&mut self, count: usize) -> Result<(), BenchError> {
+    /// More connections until there are so many, which share the sessions that there are.
+    pub fn add(&mut self, count: usize) -> Result<(), BenchError> {
+        let sessions = self.sessions.len();
+        let begin = self.session_of.len();
+        self.session_of
+            .extend((begin..count).map(|place| place % sessions));
         while self.connections.count() < count {
             let begin = self.connections.count();
             let end = count.min(begin + LOGINS_AT_A_TIME);
@@ -161,6 +166,16 @@ impl Entrance {
                 .collect();
             self.connections.ask("a resumption", &questions)?;
         }
+        Ok(())
+    }
+
+    /// Asks on every connection whether anybody is there, and waits until all are answered.
+    pub fn ping_all(&mut self) -> Result<(), BenchError> {
+        // Beyond what any session has used.
+        const LATE: RequestNumber = RequestNumber(u64::MAX >> 2);
+        let places = 0..self.connections.count();
+        let questions: Vec<_> = places.map(|it| (it, LATE, Request::Ping)).collect();
+        self.connections.ask("a ping", &questions)?;
         Ok(())
     }
 

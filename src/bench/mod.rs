@@ -21,13 +21,17 @@
 //! | [`fill`] | a data folder of any size, without a server |
 //! | [`costs`] | what a server takes on a folder that was filled |
 //! | [`process`](self) | what a process takes of the machine |
+//! | [`failover`] | nobody is answered, for how long |
+//! | [`idle`] | clients that do nothing, and what they cost |
 
 mod connections;
 pub mod costs;
 mod entrance;
+pub mod failover;
 pub mod figures;
 pub mod fill;
 pub mod grid;
+pub mod idle;
 mod ledger;
 pub mod load;
 pub mod pipeline;

@@ -1,5 +1,7 @@
 //! What does a server's process take of the machine?
 
+mod kernel;
+
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
@@ -9,6 +11,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
+pub(super) use self::kernel::Process;
 use super::connections::BenchError;
 use crate::net::{Listener, clock};
 
@@ -62,13 +65,7 @@ impl ServerProcess {
 
     /// Bytes of memory that are its own at this moment.
     pub fn resident_bytes(&self) -> Result<u64, BenchError> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let kilobytes = line.and_then(|rest| rest.trim().strip_suffix("kB")?.trim().parse().ok());
-        let kilobytes: Option<u64> = kilobytes;
-        kilobytes.map(|it| it * 1024).ok_or_else(|| {
-            BenchError::Process("the system does not say how much memory a process has".to_owned())
-        })
+        Ok(Process(self.child.id()).resident_bytes()?)
     }
 
     /// Tells it to end, and waits until it has.

@@ -10,12 +10,15 @@ use clap::{CommandFactory, Parser};
 
 use lastword::bench::BenchError;
 use lastword::bench::costs::{self, accounts_for, fill_and_measure, measure_costs, program_beside};
+use lastword::bench::failover::{Failover, FailoverError, measure_failover};
 use lastword::bench::figures::{Figures, Second};
 use lastword::bench::fill::{Fill, FillError, MEMBER_DEFAULT, fill};
 use lastword::bench::grid::{CELLS, measure_grid};
+use lastword::bench::idle::{Idle, IdleError, measure_idle};
 use lastword::bench::load::{Load, measure, measure_bare};
 use lastword::bench::pipeline::{FileKind, Pipeline, Place, run_stage};
 use lastword::client::address::{ResolveError, ServerAddress, resolve};
+use lastword::client::front::Exit;
 
 #[path = "bench/arguments.rs"]
 mod arguments;
@@ -26,11 +29,16 @@ mod manual;
 #[path = "bench/shown.rs"]
 mod shown;
 
-use arguments::{Arguments, Command, FillArguments, GridArguments, OutputArguments};
+use arguments::{
+    Arguments, Command, FailoverArguments, FillArguments, GridArguments, IdleArguments,
+    OutputArguments,
+};
 use shown::Progress;
 
 /// Everything but wrong arguments, with which clap ends it.
 const EXIT_FAILURE: u8 = 1;
+/// How long a name may be looked up.
+const LOOK_UP_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// Why there is no figure.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +47,10 @@ enum Failure {
     Bench(#[from] BenchError),
     #[error(transparent)]
     Fill(#[from] FillError),
+    #[error(transparent)]
+    Failover(#[from] FailoverError),
+    #[error(transparent)]
+    Idle(#[from] IdleError),
     #[error(transparent)]
     Address(#[from] ResolveError),
     #[error("what was measured cannot be written: {0}")]
@@ -77,6 +89,8 @@ fn main() -> ExitCode {
                 None => costs_of_each(&program, &messages, &folder, accounts, &kind),
             }
         }
+        Some(Command::Failover(arguments)) => failover(&arguments),
+        Some(Command::Idle(arguments)) => idle(&arguments),
         Some(Command::Stage { words }) => stage(&words),
         Some(Command::Completions { shell }) => {
             return documents::print(&documents::completions(Arguments::command(), shell));
@@ -91,7 +105,10 @@ fn main() -> ExitCode {
         Err(failure) => {
             // Where nobody can be told, nobody is told.
             let _ = writeln!(io::stderr(), "bench: {failure}");
-            ExitCode::from(EXIT_FAILURE)
+            ExitCode::from(match failure {
+                Failure::Failover(FailoverError::Signal(signal)) => Exit::Signal(signal).code(),
+                _ => EXIT_FAILURE,
+            })
         }
     }
 }
@@ -101,8 +118,9 @@ fn one_load(arguments: &Arguments) -> Result<(), Failure> {
     let address = address_of(&arguments.target.server)?;
     let load = arguments.load.load();
     let mut progress = Progress::new("");
-    let figures = measure(address, &load, &mut |second| progress.second(second))?;
+    let figures = measure(address, &load, &mut |second| progress.second(second));
     progress.done();
+    let figures = figures?;
     let shown = match json {
         true => shown::load_json(&load, &figures, timeline),
         false => shown::load_table(&load, &figures, timeline),
@@ -216,6 +234,42 @@ fn this_program() -> PathBuf {
     std::env::current_exe().unwrap_or_else(|_| Path::new("bench").to_owned())
 }
 
+fn failover(arguments: &FailoverArguments) -> Result<(), Failure> {
+    let failover = Failover {
+        servers: resolve(&arguments.server, LOOK_UP_TIME_MAX)?,
+        kill: arguments.kill.clone(),
+        restart: arguments.restart.clone(),
+        times: arguments.times,
+        keep: arguments.keep,
+    };
+    let mut progress = Progress::new("");
+    let gaps = measure_failover(&failover, &mut |gap| progress.gap(gap));
+    progress.done();
+    let gaps = gaps?;
+    write_out(&match arguments.json {
+        true => shown::gaps_json(&gaps),
+        false => shown::gaps_table(&gaps),
+    })
+}
+
+fn idle(arguments: &IdleArguments) -> Result<(), Failure> {
+    let address = address_of(&arguments.target.server)?;
+    let idle = Idle {
+        clients: arguments.clients,
+        window: arguments.seconds,
+        process: arguments.pid,
+        keep: arguments.keep,
+    };
+    let mut progress = Progress::new("");
+    let figures = measure_idle(address, &idle, &mut |came| progress.came(came));
+    progress.done();
+    let figures = figures?;
+    write_out(&match arguments.json {
+        true => shown::idle_json(&figures),
+        false => shown::idle_table(&figures),
+    })
+}
+
 fn stage_command() -> Process {
     let mut command = Process::new(this_program());
     command.arg("stage");
@@ -234,8 +288,7 @@ fn stage(words: &[std::ffi::OsString]) -> Result<(), Failure> {
 }
 
 fn address_of(server: &ServerAddress) -> Result<SocketAddr, Failure> {
-    const TIME_MAX: Duration = Duration::from_secs(10);
-    let found = resolve(std::slice::from_ref(server), TIME_MAX)?;
+    let found = resolve(std::slice::from_ref(server), LOOK_UP_TIME_MAX)?;
     Ok(found[0])
 }
 

@@ -78,6 +78,7 @@ const OUTSIDE: &[Outside] = &[
             // Those of the processes that they start.
             "bench::pipeline",
             "bench::process",
+            "bench::failover::command",
         ],
     },
     Outside {

@@ -7,7 +7,9 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
+use lastword::bench::failover::TIMES_MAX;
 use lastword::bench::fill::{ACCOUNTS_MAX, Fill, MEMBER_DEFAULT, MESSAGES_MAX, PASSWORD_DEFAULT};
+use lastword::bench::idle;
 use lastword::bench::load::{CLIENTS_MAX, DEPTH_MAX, Load, SIZE_MAX, SIZE_MIN};
 use lastword::client::address::ServerAddress;
 
@@ -19,10 +21,24 @@ Examples:
   bench grid --against-limit --runs 3    few and many connections, beside what is possible at all
   bench fill --data DIR                  a data folder with a million messages, to start a server on
   bench costs                            what a server takes with 10 thousand, 1 and 10 million of them
+  bench idle --clients 10000             what a client costs that does nothing
+  bench failover --kill 'kill -9 $LASTWORD_PID'
+                                         for how long nobody is answered after a crash
   bench man | man -l -                   all of this, and more
 
 Exit codes: 0 it was measured and all that was acknowledged is there, 1 it was not measured, or something
 is missing, 2 wrong arguments.";
+
+const FAILOVER_HELP: &str = "\
+The commands are run by sh, and their environment says whom it is about: LASTWORD_SERVER_ID is the \
+primary's id (and its slot, where scripts/cluster start has made the cluster), LASTWORD_MEMBER its own \
+address, and for --kill LASTWORD_PID its process, if that runs on this machine and is yours.
+
+Examples:
+  bench failover --kill 'kill -9 $LASTWORD_PID'
+  bench failover --times 50 --kill 'scripts/cluster kill $LASTWORD_SERVER_ID' \\
+      --restart 'scripts/cluster start'
+  bench failover --server a:5000,b:5001 --kill 'ssh ${LASTWORD_MEMBER%:*} pkill -9 -x server'";
 
 /// Measure a Lastword server: messages a second, how long they take, and whether all that was acknowledged is
 /// there. It makes accounts for itself, and deletes them in the end.
@@ -96,6 +112,13 @@ pub enum Command {
         #[command(flatten)]
         kind: FillArguments,
     },
+    /// Kill the primary by a command of yours, and measure how long it takes until a client that was
+    /// connected is answered again
+    #[command(after_help = FAILOVER_HELP)]
+    Failover(FailoverArguments),
+    /// Many clients that log in and do nothing: the server's memory for each, and its processor time. To be
+    /// run where the server runs
+    Idle(IdleArguments),
     /// A process of the bare pipeline
     #[command(hide = true)]
     Stage { words: Vec<std::ffi::OsString> },
@@ -118,6 +141,55 @@ pub struct Target {
         default_value = "127.0.0.1:5000"
     )]
     pub server: ServerAddress,
+}
+
+#[derive(Args)]
+pub struct FailoverArguments {
+    /// Servers of the cluster, with commas between them; one is enough, the others are learnt
+    #[arg(
+        long,
+        value_name = "ADDRESS,...",
+        env = "LASTWORD_SERVER",
+        value_delimiter = ',',
+        default_value = "127.0.0.1:5000"
+    )]
+    pub server: Vec<ServerAddress>,
+    /// The shell command that kills the primary
+    #[arg(long, value_name = "COMMAND", value_parser = command)]
+    pub kill: String,
+    /// The shell command that starts it again, and that ends while it runs on
+    #[arg(long, value_name = "COMMAND", value_parser = command)]
+    pub restart: Option<String>,
+    /// How often; more than once only when all are in sync again
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=i64::from(TIMES_MAX)))]
+    pub times: u32,
+    /// Leave the account and the messages that are made for it
+    #[arg(long)]
+    pub keep: bool,
+    /// One JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args)]
+pub struct IdleArguments {
+    #[command(flatten)]
+    pub target: Target,
+    /// Clients that do nothing
+    #[arg(long, value_name = "N", default_value = "10000", value_parser = count_up_to(idle::CLIENTS_MAX))]
+    pub clients: usize,
+    /// For how long
+    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
+    pub seconds: Duration,
+    /// The server's process, if it is not found
+    #[arg(long, value_name = "PID", value_parser = clap::value_parser!(u32).range(1..))]
+    pub pid: Option<u32>,
+    /// Leave the accounts that are made for it
+    #[arg(long)]
+    pub keep: bool,
+    /// One JSON object
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Args)]
@@ -229,6 +301,13 @@ fn cell(text: &str) -> Result<(usize, usize), String> {
         count_up_to(CLIENTS_MAX)(clients)?,
         count_up_to(DEPTH_MAX)(depth)?,
     ))
+}
+
+fn command(text: &str) -> Result<String, String> {
+    match text.trim() {
+        "" => Err("a command is needed, such as 'kill -9 $LASTWORD_PID'".to_owned()),
+        _ => Ok(text.to_owned()),
+    }
 }
 
 fn count_up_to(max: usize) -> impl Fn(&str) -> Result<usize, String> + Clone {

@@ -18,6 +18,18 @@ pub const SECTIONS: &[Section] = &[
              the next one when one is answered. With it, each message has a time when it is due, and its time is \
              counted from then, also where the server kept it waiting.",
             "In the end every message that was acknowledged is looked up: it has to be there under its id, once.",
+            "failover: the client that everybody has sends one message after the other, from the moment at which \
+             the command of --kill is started. What is shown is the time from the last message that the killed \
+             server has acknowledged to the first one that is acknowledged after it. How long the command \
+             takes to do its work does not count, and one message's usual time is all by which it may be too \
+             long. The next kill waits until as many servers are in sync as at the beginning. The commands are run by sh; \
+             LASTWORD_SERVER_ID in their environment is the primary's id (and its slot, where scripts/cluster start has \
+             made the cluster), LASTWORD_MEMBER its own address, and LASTWORD_PID, for --kill, its process, if that runs \
+             on this machine and may be looked at.",
+            "idle: the resident memory of the server's process, from before these clients come to when they have \
+             done nothing for --seconds, with all that their logging in has left there. What the kernel keeps \
+             for their sockets is not in it. A server that has had as many clients before has their memory in store, \
+             and shows nothing: start it anew. Processor time is counted by the kernel in hundredths of a second.",
             "Figures of different machines, and of different days on a shared one, say little beside each other. \
              grid --against-limit measures the server and a bare pipeline in turns, and says which part of \
              what is possible the server reaches.",
@@ -44,7 +56,10 @@ pub const SECTIONS: &[Section] = &[
              bench --clients 1000 --depth 4 --json | jq .each_second\n\
              bench grid --against-limit --runs 3\n\
              bench fill --data filled --accounts 1000000 --messages 0\n\
-             bench costs --messages 10000,1000000",
+             bench costs --messages 10000,1000000\n\
+             bench idle --clients 10000\n\
+             bench failover --times 5 --kill 'scripts/cluster kill $LASTWORD_SERVER_ID' --restart 'scripts/cluster start'\n\
+             bench failover --kill 'kill -9 $LASTWORD_PID'",
         ),
     },
     Section {

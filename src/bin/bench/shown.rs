@@ -5,9 +5,11 @@ use std::io::{self, Write as _};
 use std::time::Duration;
 
 use lastword::bench::costs::Costs;
+use lastword::bench::failover::{Gap, Gaps};
 use lastword::bench::figures::{Figures, Latency, Second};
 use lastword::bench::fill::{self, Fill, Filled};
 use lastword::bench::grid::{Cell, median};
+use lastword::bench::idle::IdleFigures;
 use lastword::bench::load::Load;
 use serde_json::{Value, json};
 
@@ -44,6 +46,21 @@ impl Progress {
             grouped(filled.done as f64),
             grouped(filled.of as f64)
         ));
+    }
+
+    /// The primary was killed.
+    pub fn gap(&mut self, gap: &Gap) {
+        self.say(&format!(
+            "server {} was killed, and server {} has answered after {}",
+            gap.from,
+            gap.to,
+            short(gap.time),
+        ));
+    }
+
+    /// So many clients have come.
+    pub fn came(&mut self, came: usize) {
+        self.say(&format!("{} clients", grouped(came as f64)));
     }
 
     fn say(&mut self, how_far: &str) {
@@ -242,6 +259,101 @@ pub fn costs_row(messages: Option<u64>, accounts: usize, costs: &Costs) -> Strin
     }
     row.push('\n');
     row
+}
+
+/// What kills have come to, for people.
+pub fn gaps_table(gaps: &Gaps) -> String {
+    let mut out = String::new();
+    let _ = writeln!(
+        out,
+        "from the last acknowledgement before the kill to the first one behind it"
+    );
+    for (at, gap) in gaps.each.iter().enumerate() {
+        let _ = writeln!(
+            out,
+            "  {:>6} {:>9}  server {} was killed, server {} took over",
+            at + 1,
+            short(gap.time),
+            gap.from,
+            gap.to
+        );
+    }
+    let _ = writeln!(out, "  median {:>9}", short(gaps.median()));
+    let _ = writeln!(out, "  worst  {:>9}", short(gaps.worst()));
+    let _ = writeln!(
+        out,
+        "  all {} that were acknowledged are there, once",
+        grouped(gaps.checked as f64)
+    );
+    out
+}
+
+/// What kills have come to, for programs.
+pub fn gaps_json(gaps: &Gaps) -> String {
+    let each = gaps.each.iter().map(|gap| {
+        json!({
+            "gap_us": micros(gap.time),
+            "from": gap.from.0,
+            "to": gap.to.0,
+        })
+    });
+    let value = json!({
+        "gaps": each.collect::<Vec<_>>(),
+        "median_us": micros(gaps.median()),
+        "worst_us": micros(gaps.worst()),
+        "checked": gaps.checked,
+    });
+    format!("{value}\n")
+}
+
+/// What clients cost that do nothing, for people.
+pub fn idle_table(figures: &IdleFigures) -> String {
+    let kib = |bytes: u64| grouped(bytes as f64 / 1024.0);
+    let mut out = String::new();
+    let _ = writeln!(
+        out,
+        "{} clients that did nothing for {:.1} s, process {}",
+        grouped(figures.clients as f64),
+        figures.window.as_secs_f64(),
+        figures.process
+    );
+    let _ = writeln!(
+        out,
+        "  memory    {:>9} KiB before them, {} KiB with them",
+        kib(figures.before),
+        kib(figures.after)
+    );
+    let _ = writeln!(out, "  for each  {:>9.0} bytes", figures.bytes_each());
+    let _ = writeln!(
+        out,
+        "  processor {:>9.2} % of one",
+        figures.cpu_share() * 100.0
+    );
+    if !figures.is_plausible() {
+        let _ = writeln!(
+            out,
+            "  (no client costs so little: the server had the memory in store from clients before, or these are \
+             too few to tell. Start it anew, and ask for some thousand clients.)"
+        );
+    }
+    let _ = writeln!(out, "  all of them were answered in the end");
+    out
+}
+
+/// What clients cost that do nothing, for programs.
+pub fn idle_json(figures: &IdleFigures) -> String {
+    let value = json!({
+        "process": figures.process,
+        "clients": figures.clients,
+        "seconds": figures.window.as_secs_f64(),
+        "resident_bytes_before": figures.before,
+        "resident_bytes_after": figures.after,
+        "bytes_each": figures.bytes_each(),
+        "is_plausible": figures.is_plausible(),
+        "cpu_us": micros(figures.cpu),
+        "cpu_share": figures.cpu_share(),
+    });
+    format!("{value}\n")
 }
 
 fn figures_json(figures: &Figures) -> Value {
