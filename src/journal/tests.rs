@@ -222,7 +222,7 @@ fn behind_the_records_of_a_reused_segment_a_torn_end_is_told_from_what_was_there
     journal.sync().unwrap();
     let begin = RECORDS_BEGIN + 64;
     // The first of two records is lost, the second is there.
-    let mut torn = storage.after(1).crash(&mut |_| true);
+    let torn = storage.after(1).crash(&mut |_| true);
     torn.flip(&name(21), begin + 40, 1);
     let (mut journal, recovery) = open(&torn);
     let found = recovery.torn.expect("the second record is ours");
@@ -236,7 +236,7 @@ fn behind_the_records_of_a_reused_segment_a_torn_end_is_told_from_what_was_there
     assert_eq!((recovery.head, recovery.torn), (op(22), None));
     // A later record knew the lost one to be synced.
     append_to(&storage, 1);
-    let mut damaged = storage.crash(&mut |_| true);
+    let damaged = storage.crash(&mut |_| true);
     damaged.flip(&name(21), begin + 40, 1);
     let error = open_error(&damaged);
     assert!(matches!(error, JournalError::Damaged { .. }), "{error}");

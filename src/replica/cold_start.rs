@@ -102,7 +102,7 @@ impl Replica {
         replica.damaged = start.damaged;
         for entry in start.log {
             replica.wall_clock = replica.wall_clock.max(entry.time);
-            replica.log.append(entry.into(), None);
+            replica.log.append(entry, None);
         }
         replica.log.all_persisted();
         replica.log.note_in_force(replica.vote.in_force);
