@@ -107,6 +107,16 @@ fn a_load_is_measured_and_looked_up() {
         "{closed_loop}"
     );
 
+    let heard = figures(run(
+        server.address(),
+        &format!("{load} --listeners 2 --stalled 1 --json"),
+    ));
+    assert_eq!(
+        number(&heard, "delivered"),
+        2 * number(&heard, "checked"),
+        "{heard}"
+    );
+
     let rate = format!("{load} --rate 200 --timeline --json");
     let at_a_rate = figures(run(server.address(), &rate));
     // However slow the machine is: what was due was sent. Half a second at this rate is a hundred.

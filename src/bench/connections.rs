@@ -77,6 +77,8 @@ pub(super) struct Connections {
     places: HashMap<ConnectionId, usize>,
     events: Vec<Event<()>>,
     heard_at: Time,
+    /// From here on they are not read, and may be closed by the server at any time.
+    stalled_from: usize,
 }
 
 impl Connections {
@@ -91,6 +93,7 @@ impl Connections {
             places: HashMap::with_capacity(count),
             events: Vec::new(),
             heard_at: clock::now(),
+            stalled_from: usize::MAX,
         };
         connections.add(count)?;
         Ok(connections)
@@ -134,6 +137,30 @@ impl Connections {
         self.ids.len()
     }
 
+    /// From the connection of this number on nothing is read any more.
+    pub fn stall_from(&mut self, place: usize) {
+        self.stalled_from = place;
+        for id in &self.ids[place..] {
+            if let Some(connection) = self.network.connection(*id) {
+                connection.pause();
+            }
+        }
+    }
+
+    /// Ends those of which nothing is read.
+    pub fn close_stalled(&mut self) {
+        for place in self.stalled_from.min(self.ids.len())..self.ids.len() {
+            self.close(place);
+        }
+        self.stalled_from = usize::MAX;
+    }
+
+    fn is_stalled(&self, id: ConnectionId) -> bool {
+        self.places
+            .get(&id)
+            .is_some_and(|place| *place >= self.stalled_from)
+    }
+
     /// Ends a connection.
     pub fn close(&mut self, place: usize) {
         self.network.close(self.ids[place]);
@@ -169,6 +196,8 @@ impl Connections {
                     let address = self.address;
                     return Err(BenchError::Unreachable { address, error });
                 }
+                Event::InputEnded(id) | Event::Closed { connection: id, .. }
+                    if self.is_stalled(id) => {}
                 Event::InputEnded(_) => {
                     return Err(BenchError::Closed("without a reason".to_owned()));
                 }

@@ -179,6 +179,47 @@ impl Entrance {
         Ok(())
     }
 
+    /// So many more connections to which everything is delivered, and behind them so many of which nothing
+    /// is read.
+    pub fn listen(&mut self, listeners: usize, stalled: usize) -> Result<(), BenchError> {
+        let begin = self.connections.count();
+        let count = listeners + stalled;
+        if count == 0 {
+            return Ok(());
+        }
+        self.connections.add(count)?;
+        let id = SessionId(random_bits());
+        let login = Request::Login {
+            name: self.recipient.as_str(),
+            password: &self.password,
+            session: Some(id),
+            deliver: Deliver::Unread,
+        };
+        let answers = self
+            .connections
+            .ask("a login", &[(begin, ENTERING, login)])?;
+        let Some(Answer::LoggedIn {
+            secret: Some(secret),
+            ..
+        }) = answers.first()
+        else {
+            return Err(BenchError::Senseless(format!("{answers:?}")));
+        };
+        let resume = Request::Resume {
+            session: id,
+            secret: *secret,
+            deliver: Deliver::Unread,
+        };
+        let questions: Vec<_> = (begin + 1..begin + count)
+            .map(|place| (place, ENTERING, resume.clone()))
+            .collect();
+        self.connections.ask("a resumption", &questions)?;
+        if stalled > 0 {
+            self.connections.stall_from(begin + listeners);
+        }
+        Ok(())
+    }
+
     /// Logs in as whom everybody has written to, on a connection of its own. Answers its number.
     pub fn enter_as_recipient(&mut self) -> Result<usize, BenchError> {
         let place = self.connections.count();

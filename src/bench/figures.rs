@@ -86,6 +86,8 @@ pub struct Figures {
     pub acknowledged: u64,
     /// All that were acknowledged, warm-up and end included: each of them was looked up.
     pub checked: u64,
+    /// Messages that were delivered to those who listen, each of which has got all of them in order.
+    pub delivered: u64,
     /// How long each took.
     pub latency: Latency,
     /// Second by second.
@@ -93,7 +95,12 @@ pub struct Figures {
 }
 
 impl Figures {
-    pub(super) fn new(window: Duration, checked: u64, seconds: Vec<(Second, Latency)>) -> Self {
+    pub(super) fn new(
+        window: Duration,
+        checked: u64,
+        delivered: u64,
+        seconds: Vec<(Second, Latency)>,
+    ) -> Self {
         let mut latency = Latency::new();
         let mut timeline = Vec::new();
         for (second, of_second) in seconds {
@@ -104,6 +111,7 @@ impl Figures {
             window,
             acknowledged: timeline.iter().map(|second| second.acknowledged).sum(),
             checked,
+            delivered,
             latency,
             timeline,
         }

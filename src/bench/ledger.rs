@@ -77,6 +77,7 @@ impl Ledger {
     /// # Errors
     /// A message that was acknowledged is not there, or another one under its id, or one twice.
     pub fn check(&self, entrance: &mut Entrance) -> Result<usize, BenchError> {
+        entrance.connections.close_stalled();
         let place = entrance.enter_as_recipient()?;
         let number = RequestNumber(FIRST_NUMBER);
         let log = Request::Log {

@@ -20,9 +20,9 @@ use super::figures::{Figures, Latency, Second};
 use super::ledger::{LABEL_BYTES, Ledger, write_label};
 use crate::limits::{CONNECTION_REQUESTS_MAX, TEXT_BYTES_MAX};
 use crate::net::clock;
-use crate::types::{Name, RequestNumber, Text, Time};
+use crate::types::{Name, OpNumber, RequestNumber, Text, Time};
 use crate::wire::frame::HEADER_BYTES;
-use crate::wire::message::{Answer, Request};
+use crate::wire::message::{Answer, Push, Request};
 use crate::wire::reply::FromServer;
 use crate::wire::request::encode_request;
 
@@ -34,6 +34,8 @@ pub const SIZE_MAX: usize = TEXT_BYTES_MAX;
 pub const DEPTH_MAX: usize = CONNECTION_REQUESTS_MAX;
 /// Most connections: so many sessions fit into a message's label, and so many ports has an address.
 pub const CLIENTS_MAX: usize = 20_000;
+/// Most connections that listen, and most that are stalled.
+pub const LISTENERS_MAX: usize = 1000;
 /// How long it may take until the next request is due without the loop looking at its sockets first.
 const LOOK_AT_LEAST_EVERY: Duration = Duration::from_micros(100);
 
@@ -52,6 +54,11 @@ pub struct Load {
     pub window: Duration,
     /// Requests a second; `None`: as many as the loop allows.
     pub rate: Option<f64>,
+    /// Connections to which every message is delivered, and which read it.
+    pub listeners: usize,
+    /// Connections to which every message is delivered, and which read nothing: the server is expected to let
+    /// them wait, and to close them in the end.
+    pub stalled: usize,
     /// Whether the accounts that are made for it stay.
     pub keep: bool,
 }
@@ -68,6 +75,7 @@ pub fn measure(
     tell: &mut dyn FnMut(&Second),
 ) -> Result<Figures, BenchError> {
     let mut entrance = Entrance::open(address, load.clients, load.depth)?;
+    entrance.listen(load.listeners, load.stalled)?;
     let mut ledger = Ledger::new(entrance.session_count());
     let figures = Generator::new(&mut entrance, &mut ledger, load).run(tell)?;
     let recipient = ledger.check(&mut entrance)?;
@@ -109,6 +117,15 @@ struct Generator<'a> {
     /// Requests that were sent, and that wait for an answer.
     sent: u64,
     waiting: u64,
+    /// What was delivered to each of those who listen and read.
+    delivered: Vec<Delivered>,
+}
+
+/// What one connection was sent.
+#[derive(Clone, Copy, Default)]
+struct Delivered {
+    count: u64,
+    last: OpNumber,
 }
 
 /// The times of a run.
@@ -134,6 +151,7 @@ impl<'a> Generator<'a> {
             held_back: Vec::new(),
             sent: 0,
             waiting: 0,
+            delivered: vec![Delivered::default(); load.listeners],
         }
     }
 
@@ -153,7 +171,7 @@ impl<'a> Generator<'a> {
             let now = clock::now();
             if now < schedule.end {
                 self.send(&schedule, now);
-            } else if self.waiting == 0 {
+            } else if self.waiting == 0 && self.all_is_delivered()? {
                 break;
             }
             self.wait(&schedule, now, &mut answered)?;
@@ -181,7 +199,23 @@ impl<'a> Generator<'a> {
             seconds.push((second, latency));
         }
         let all = self.ledger.acknowledged();
-        Ok(Figures::new(self.load.window, all, seconds))
+        let delivered = self.delivered.iter().map(|it| it.count).sum();
+        Ok(Figures::new(self.load.window, all, delivered, seconds))
+    }
+
+    /// Whether those who listen have got everything that was acknowledged.
+    ///
+    /// # Errors
+    /// One has got more.
+    fn all_is_delivered(&self) -> Result<bool, BenchError> {
+        let all = self.ledger.acknowledged();
+        if self.delivered.iter().any(|it| it.count > all) {
+            return Err(BenchError::Wrong(
+                "more messages were delivered than were sent: that must never happen, please report it"
+                    .to_owned(),
+            ));
+        }
+        Ok(self.delivered.iter().all(|it| it.count == all))
     }
 
     /// Sends what is due, as far as connections are free for it.
@@ -244,9 +278,11 @@ impl<'a> Generator<'a> {
             None
         };
         let (open, ledger, session_of) = (&mut self.open, &mut *self.ledger, self.session_of);
+        let (delivered, clients) = (&mut self.delivered, self.load.clients);
         let mut came = Vec::new();
         let until = Some(wait_max.unwrap_or(Duration::MAX));
-        let until = if self.waiting == 0 {
+        // Nothing is asked, and something is still to come.
+        let until = if self.waiting == 0 && now < schedule.end {
             Some(LOOK_AT_LEAST_EVERY)
         } else {
             until
@@ -270,6 +306,18 @@ impl<'a> Generator<'a> {
                             "an answer to request {number}, which is not the next one"
                         ))),
                     }
+                }
+                FromServer::Push(Push::Message(view)) if place >= clients => {
+                    let delivered = &mut delivered[place - clients];
+                    if view.id <= delivered.last {
+                        return Err(BenchError::Wrong(format!(
+                            "message {} was delivered after message {}: that must never happen, please report it",
+                            view.id, delivered.last
+                        )));
+                    }
+                    delivered.last = view.id;
+                    delivered.count += 1;
+                    Ok(())
                 }
                 other => unasked(&other),
             })?;

@@ -145,6 +145,8 @@ fn grid_of(
         warm_up: Duration::from_secs(1),
         window: arguments.seconds,
         rate: None,
+        listeners: 0,
+        stalled: 0,
         keep: false,
     };
     let mut measure_server = server

@@ -10,7 +10,7 @@ use clap_complete::Shell;
 use lastword::bench::failover::TIMES_MAX;
 use lastword::bench::fill::{ACCOUNTS_MAX, Fill, MEMBER_DEFAULT, MESSAGES_MAX, PASSWORD_DEFAULT};
 use lastword::bench::idle;
-use lastword::bench::load::{CLIENTS_MAX, DEPTH_MAX, Load, SIZE_MAX, SIZE_MIN};
+use lastword::bench::load::{CLIENTS_MAX, DEPTH_MAX, LISTENERS_MAX, Load, SIZE_MAX, SIZE_MIN};
 use lastword::client::address::ServerAddress;
 
 const EXAMPLES: &str = "\
@@ -212,6 +212,12 @@ pub struct LoadArguments {
     /// Messages a second in all, each counted from when it was due; without it, as many as can be
     #[arg(long, value_name = "N", value_parser = rate)]
     pub rate: Option<f64>,
+    /// Further connections to which every message is delivered
+    #[arg(long, value_name = "N", default_value = "0", value_parser = clap::value_parser!(u16).range(..=LISTENERS_MAX as i64))]
+    pub listeners: u16,
+    /// Further connections to which every message is delivered, and which never read
+    #[arg(long, value_name = "N", default_value = "0", value_parser = clap::value_parser!(u16).range(..=LISTENERS_MAX as i64))]
+    pub stalled: u16,
     /// Leave the accounts and the messages that are made for it
     #[arg(long)]
     pub keep: bool,
@@ -226,6 +232,8 @@ impl LoadArguments {
             warm_up: self.warm_up,
             window: self.seconds,
             rate: self.rate,
+            listeners: self.listeners.into(),
+            stalled: self.stalled.into(),
             keep: self.keep,
         }
     }

@@ -116,6 +116,13 @@ pub fn load_table(load: &Load, figures: &Figures, timeline: bool) -> String {
         "  all {} that were acknowledged are there, once",
         grouped(figures.checked as f64)
     );
+    if load.listeners > 0 {
+        let _ = writeln!(
+            out,
+            "  {} were delivered, all of them to each who listens, in order",
+            grouped(figures.delivered as f64)
+        );
+    }
     out
 }
 
@@ -362,6 +369,7 @@ fn figures_json(figures: &Figures) -> Value {
         "acknowledged": figures.acknowledged,
         "each_second": figures.each_second(),
         "checked": figures.checked,
+        "delivered": figures.delivered,
     });
     for (name, time) in times(&figures.latency) {
         value[format!("{}_us", name.replace('.', "_"))] = micros(time).into();
