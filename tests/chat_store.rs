@@ -100,7 +100,7 @@ fn run_with(store: &mut dyn Store, state: &mut State, end: u64, turn: u64) -> Ve
             clock: state.clock(),
             changes,
         };
-        store.apply(&batch).unwrap();
+        store.apply(batch).unwrap();
     }
     outcomes
 }

@@ -31,7 +31,7 @@ fn check(store: &mut dyn Store, model: &Model, first: usize, stride: usize) {
 fn follow(store: &mut dyn Store, run: &Run) {
     let told = told(run);
     for (turn, (batch, end, model)) in told.iter().enumerate() {
-        store.apply(batch).unwrap();
+        store.apply(batch.clone()).unwrap();
         check(store, model, turn * 5, 17);
         match end {
             End::Open => {}
@@ -144,7 +144,7 @@ fn snapshot_story<S: Snapshots>(run: &Run, begins: usize, part: usize) {
             begun = Some(store.begin(&mut around));
             at_least = committed.last().unwrap().image().applied;
         }
-        store.apply(batch).unwrap();
+        store.apply(batch.clone()).unwrap();
         if *end != End::Open {
             store.commit().unwrap();
             committed.push(model.clone());
@@ -162,7 +162,7 @@ fn snapshot_story<S: Snapshots>(run: &Run, begins: usize, part: usize) {
     // All of it is synced: a learner's journal begins behind it.
     assert_eq!(copy.checkpoint().unwrap(), applied);
     for (batch, end, _) in told.iter().filter(|(batch, ..)| batch.applied > applied) {
-        copy.apply(batch).unwrap();
+        copy.apply(batch.clone()).unwrap();
         if *end != End::Open {
             copy.commit().unwrap();
         }
@@ -216,7 +216,7 @@ proptest! {
         // What may be found again: the last checkpoint, and each commit since then.
         let mut kept = vec![Model::default()];
         for (batch, end, model) in told(&run) {
-            store.apply(&batch).unwrap();
+            store.apply(batch).unwrap();
             match end {
                 End::Open => continue,
                 End::Commit => store.commit().unwrap(),
@@ -244,8 +244,8 @@ fn an_op_cannot_be_handed_over_twice() {
         changes: Vec::new(),
     };
     for store in [&mut on_disk as &mut dyn Store, &mut in_memory] {
-        store.apply(&batch).unwrap();
-        let refused = store.apply(&batch).unwrap_err();
+        store.apply(batch.clone()).unwrap();
+        let refused = store.apply(batch.clone()).unwrap_err();
         assert!(refused.to_string().contains("op 7"), "{refused}");
     }
 }

@@ -2,9 +2,11 @@
 //!
 //!     cargo test --release --test store_cost -- --ignored --nocapture
 //!
-//! `LASTWORD_COST_MESSAGES=10000000` adds a larger store than the usual three.
+//! `LASTWORD_COST_MESSAGES=10000000` adds a larger store than the usual three, and
+//! `LASTWORD_COST_PAGE_SIZE=8192` gives all of them other pages than they would have.
 
 use std::fs;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use lastword::chat::change::{Change, Message};
@@ -53,6 +55,25 @@ fn processor_time() -> Duration {
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
+/// What this process has written to files, in bytes.
+fn bytes_written() -> u64 {
+    let counters = fs::read_to_string("/proc/self/io").unwrap();
+    let line = counters.lines().find(|line| line.starts_with("wchar:"));
+    let bytes = line.unwrap().split_whitespace().nth(1).unwrap();
+    bytes.parse().unwrap()
+}
+
+/// An empty store, with pages of the size that was asked for.
+fn empty(path: &Path) -> SqliteStore {
+    if let Ok(size) = std::env::var("LASTWORD_COST_PAGE_SIZE") {
+        drop(SqliteStore::open(path).unwrap());
+        let database = rusqlite::Connection::open(path).unwrap();
+        let pages = format!("PRAGMA journal_mode = DELETE; PRAGMA page_size = {size}; VACUUM;");
+        database.execute_batch(&pages).unwrap();
+    }
+    SqliteStore::open(path).unwrap()
+}
+
 struct Filling {
     store: SqliteStore,
     scatter: Scatter,
@@ -87,7 +108,7 @@ impl Filling {
         };
         let began = Instant::now();
         let worked = processor_time();
-        self.store.apply(&batch).unwrap();
+        self.store.apply(batch).unwrap();
         if self.op - self.committed >= TRANSACTION_OPS_MAX {
             self.committed = self.op;
             self.store.commit().unwrap();
@@ -183,14 +204,17 @@ fn resident_mib() -> u64 {
 fn report(messages: u64, pattern: Pattern) {
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let path = folder.path().join("store.db");
-    let mut filling = Filling::new(SqliteStore::open(&path).unwrap());
-    filling.send(messages * 9 / 10, pattern);
+    let mut filling = Filling::new(empty(&path));
+    let before = bytes_written();
+    let mut all = filling.send(messages * 9 / 10, pattern);
     let last_tenth = filling.send(messages / 10, pattern);
+    all.work += last_tenth.work;
     let resident = resident_mib();
     filling.store.checkpoint().unwrap();
+    let written = bytes_written() - before;
     let page = |range, limit| Query::Page { range, limit };
     let newest = |range, limit| Query::Newest { range, limit };
-    let all = |_| Scope::All;
+    let whole = |_| Scope::All;
     let unread = |_| Scope::Unread {
         read_up_to: Vec::new(),
     };
@@ -205,6 +229,11 @@ fn report(messages: u64, pattern: Pattern) {
         last_tenth.work / share
     );
     println!(
+        "  apply a message, of all of them      {:9.2?} of the processor, {} bytes written",
+        all.work / messages as u32,
+        written / messages
+    );
+    println!(
         "  page of 20 of a conversation         {:9.2?}",
         filling.ask(page, Scope::Conversation)
     );
@@ -214,11 +243,11 @@ fn report(messages: u64, pattern: Pattern) {
     );
     println!(
         "  page of 20 of an account             {:9.2?}",
-        filling.ask(page, all)
+        filling.ask(page, whole)
     );
     println!(
         "  newest 20 of an account              {:9.2?}",
-        filling.ask(newest, all)
+        filling.ask(newest, whole)
     );
     println!(
         "  count of unread                      {:9.2?}",

@@ -75,7 +75,7 @@ fn crash(run: &Run) -> Crashed {
         checkpoint: None,
     };
     for (batch, end, model) in &crashed.told {
-        store.apply(batch).unwrap();
+        store.apply(batch.clone()).unwrap();
         if *end != End::Open {
             store.commit().unwrap();
         }
@@ -108,7 +108,7 @@ impl Crashed {
         check(&mut store, model, 11);
         for (batch, end, _) in &self.told {
             if batch.applied > applied {
-                store.apply(batch).unwrap();
+                store.apply(batch.clone()).unwrap();
                 if *end != End::Open {
                     store.commit().unwrap();
                 }
@@ -296,7 +296,7 @@ impl Sent {
             changes: Vec::new(),
         };
         // Also what comes afterwards may fail, but not panic.
-        let _ = store.apply(&batch).and_then(|()| store.checkpoint());
+        let _ = store.apply(batch).and_then(|()| store.checkpoint());
     }
 
     fn was_said(&self, shown: &StoredMessage) {

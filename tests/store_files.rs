@@ -40,7 +40,7 @@ fn a_new_store_is_empty_and_the_owners_alone() {
     let folder = tempfile::tempdir().unwrap();
     let mut store = SqliteStore::open(folder.path().join("store.db")).unwrap();
     assert_eq!(store.load().unwrap(), Image::empty());
-    store.apply(&one_account()).unwrap();
+    store.apply(one_account()).unwrap();
     store.commit().unwrap();
     let files = everything_in(folder.path());
     let names: Vec<_> = files.iter().map(|(name, ..)| name.as_str()).collect();
@@ -88,11 +88,11 @@ fn a_newer_store_is_refused_and_left_as_it_is() {
     let path = folder.path().join("store.db");
     drop(SqliteStore::open(&path).unwrap());
     let mut bytes = fs::read(&path).unwrap();
-    bytes[60..64].copy_from_slice(&2_u32.to_be_bytes());
+    bytes[60..64].copy_from_slice(&3_u32.to_be_bytes());
     fs::write(&path, bytes).unwrap();
     let before = everything_in(folder.path());
     match SqliteStore::open(&path) {
-        Err(StoreError::Foreign(sentence)) => assert!(sentence.contains("format 2"), "{sentence}"),
+        Err(StoreError::Foreign(sentence)) => assert!(sentence.contains("format 3"), "{sentence}"),
         other => panic!("{other:?}"),
     }
     assert_eq!(everything_in(folder.path()), before);
@@ -131,7 +131,7 @@ fn a_log_without_its_database_is_not_taken_for_another_ones() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store.db");
     let mut store = SqliteStore::open(&path).unwrap();
-    store.apply(&one_account()).unwrap();
+    store.apply(one_account()).unwrap();
     store.commit().unwrap();
     // Its owner goes on, and so the log stays.
     fs::remove_file(&path).unwrap();
@@ -156,7 +156,7 @@ fn somebody_who_reads_holds_up_no_checkpoint_but_his_own_view() {
     };
     reader.execute_batch("BEGIN").unwrap();
     assert_eq!(accounts(&reader), 0);
-    store.apply(&one_account()).unwrap();
+    store.apply(one_account()).unwrap();
     // The reader still needs the pages that the log would overwrite.
     assert_eq!(store.checkpoint().unwrap(), OpNumber::ZERO);
     assert_eq!(accounts(&reader), 0);

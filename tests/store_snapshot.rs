@@ -97,7 +97,7 @@ fn messages(first: u64, last: u64) -> Batch {
 /// A store of some megabytes.
 fn filled(path: &Path, last: u64) -> SqliteStore {
     let mut store = SqliteStore::open(path).unwrap();
-    store.apply(&messages(1, last)).unwrap();
+    store.apply(messages(1, last)).unwrap();
     store.checkpoint().unwrap();
     store
 }
@@ -134,7 +134,7 @@ proptest! {
         let mut store = SqliteStore::open(folder.path().join("store.db")).unwrap();
         let told = told(&run);
         for (batch, ..) in &told {
-            store.apply(batch).unwrap();
+            store.apply(batch.clone()).unwrap();
         }
         store.commit().unwrap();
         let (last, _, model) = told.last().unwrap();
@@ -283,7 +283,7 @@ fn an_accepted_snapshot_takes_the_place_of_a_store_and_of_its_log() {
     let bytes = snapshot(&store, folder.path());
     let (path, incoming) = (folder.path().join("old.db"), folder.path().join("incoming"));
     let mut old = filled(&path, 300);
-    old.apply(&messages(301, 400)).unwrap();
+    old.apply(messages(301, 400)).unwrap();
     old.commit().unwrap();
     let log = folder.path().join("old.db-wal");
     let (database, old_log) = (fs::read(&path).unwrap(), fs::read(&log).unwrap());
@@ -306,7 +306,7 @@ fn an_accepted_snapshot_takes_the_place_of_a_store_and_of_its_log() {
         let mut store = SqliteStore::open(&path).unwrap();
         assert_eq!(store.load().unwrap(), image);
         assert_eq!(SqliteStore::accepted(&path).unwrap(), None);
-        store.apply(&messages(1001, 1002)).unwrap();
+        store.apply(messages(1001, 1002)).unwrap();
         store.checkpoint().unwrap();
         drop(store);
         let mut again = SqliteStore::open(&path).unwrap();

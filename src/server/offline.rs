@@ -207,10 +207,8 @@ impl Offline {
             clock: self.state.clock(),
             changes,
         };
-        self.store.apply(&batch)?;
+        self.store.apply(batch)?;
         self.handed_over = self.applied;
-        self.changes = batch.changes;
-        self.changes.clear();
         if self.handed_over.0 - self.committed.0 < TRANSACTION_OPS_MAX {
             return Ok(());
         }

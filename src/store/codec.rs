@@ -197,7 +197,8 @@ fn put_view(bytes: &mut Vec<u8>, view: &View) {
     }
 }
 
-fn put_varint(bytes: &mut Vec<u8>, mut value: u64) {
+/// Writes a number behind `bytes`, seven bits to a byte.
+pub(super) fn put_varint(bytes: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         bytes.push(value as u8 | 0x80);
         value >>= 7;
@@ -210,9 +211,14 @@ fn damaged(what: &str) -> Problem {
 }
 
 /// What is still to be read of a blob.
-struct Reader<'a>(&'a [u8]);
+pub(super) struct Reader<'a>(pub(super) &'a [u8]);
 
 impl<'a> Reader<'a> {
+    /// Nothing is left.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     fn take(&mut self, count: usize) -> Result<&'a [u8], Problem> {
         let (taken, rest) = self
             .0
@@ -228,7 +234,8 @@ impl<'a> Reader<'a> {
         Ok(array)
     }
 
-    fn varint(&mut self) -> Result<u64, Problem> {
+    /// A number, as [`put_varint`] wrote it.
+    pub(super) fn varint(&mut self) -> Result<u64, Problem> {
         let mut value = 0;
         for shift in (0..u64::BITS).step_by(7) {
             let [byte] = self.array()?;

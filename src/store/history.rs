@@ -1,66 +1,51 @@
 //! How is a page found at the same cost among ten million messages as among ten thousand?
 //!
-//! Every question is first answered in ids, out of the indexes alone: ranges of an index, merged,
-//! and never more of a range than is asked for. Only the messages that are handed out are then
-//! looked up, one by one.
+//! Every question is first answered in ids, out of the lists alone: stretches of lists, merged, and
+//! never more of a stretch than is asked for. Only the messages that are handed out are then looked
+//! up, one by one.
 
 use std::collections::{BTreeSet, HashMap};
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, params};
 
 use super::codec::{column, integer, number};
 use super::garbage::is_living;
+use super::lists::{List, OpenLists, Order, Stretch};
 use super::problem::Problem;
 use super::writing::{account_checksum, message_checksum};
 use super::{Found, Query, Range, Scope, StoredMessage};
 use crate::limits::PAGE_TEXT_BYTES_MAX;
 use crate::types::{AccountId, ConversationId, OpNumber, Timestamp};
 
-/// Answers a query, in the state that the connection sees.
-pub(super) fn answer(connection: &Connection, query: &Query) -> Result<Found, Problem> {
+/// Answers a query, in the state that the connection sees and `lists` add to.
+pub(super) fn answer(
+    connection: &Connection,
+    lists: &OpenLists,
+    query: &Query,
+) -> Result<Found, Problem> {
     match query {
         Query::PasswordHash { account } => {
             password_hash(connection, *account).map(Found::PasswordHash)
         }
         Query::Count(range) => {
             let mut count = 0;
-            for part in parts(connection, range)? {
-                count += part.count(connection)?;
+            for stretch in stretches(connection, range)? {
+                count += lists.count(connection, &stretch)?;
             }
             Ok(Found::Count(count))
         }
         Query::Newest { range, limit } => {
-            let parts = parts(connection, range)?;
-            let ids = merged_ids(connection, parts, Order::NewestFirst, *limit as usize)?;
+            let stretches = stretches(connection, range)?;
+            let order = Order::NewestFirst;
+            let ids = merged_ids(connection, lists, stretches, order, *limit as usize)?;
             let first = ids.iter().next().map(|first| number(*first)).transpose()?;
             let count = ids.len() as u64;
             Ok(Found::Newest(first.map(|first| (OpNumber(first), count))))
         }
-        Query::Page { range, limit } => page(connection, range, *limit as usize),
+        Query::Page { range, limit } => page(connection, lists, range, *limit as usize),
     }
 }
 
-/// `?1` to `?3` are what the ranges are of, `?4` and `?5` the bounds of the ids, both exclusive.
-/// A conversation's messages are kept as what was written to each of its members.
-const IN_CONVERSATION: &str = "
-    SELECT id FROM messages INDEXED BY messages_by_conversation
-        WHERE conversation = ?1 AND recipient = ?2 AND id > ?4 AND id < ?5
-    UNION ALL
-    SELECT id FROM messages INDEXED BY messages_by_conversation
-        WHERE conversation = ?1 AND recipient = ?3 AND id > ?4 AND id < ?5";
-const RECEIVED_IN_CONVERSATION: &str = "
-    SELECT id FROM messages INDEXED BY messages_by_conversation
-        WHERE conversation = ?1 AND recipient = ?2 AND id > ?4 AND id < ?5";
-const RECEIVED: &str = "
-    SELECT id FROM messages INDEXED BY messages_by_recipient
-        WHERE recipient = ?1 AND id > ?4 AND id < ?5";
-/// What somebody wrote to himself is among what he received.
-const SENT_OR_RECEIVED: &str = "
-    SELECT id FROM messages INDEXED BY messages_by_sender
-        WHERE sender = ?1 AND sender <> recipient AND id > ?4 AND id < ?5
-    UNION ALL
-    SELECT id FROM messages INDEXED BY messages_by_recipient
-        WHERE recipient = ?1 AND id > ?4 AND id < ?5";
 const CONVERSATIONS_OF: &str = "
     SELECT id FROM conversations INDEXED BY conversations_by_lower WHERE lower_member = ?1
     UNION ALL
@@ -72,155 +57,93 @@ const MESSAGE: &str =
 const ACCOUNT: &str =
     "SELECT name, password_hash, password_version, deleted, checksum FROM accounts WHERE id = ?1";
 
-/// Which end of a range is wanted when not all of it is.
-#[derive(Clone, Copy)]
-enum Order {
-    OldestFirst,
-    NewestFirst,
-}
-
-/// One statement's share of a range: the ids it finds are in no other share.
-struct Part {
-    /// Selects the ids.
-    ids: &'static str,
-    /// `?1` to `?3`.
-    keys: [i64; 3],
-    /// Only ids above this one.
-    after: i64,
-    /// Only ids below this one.
-    before: i64,
-}
-
-impl Part {
-    fn count(&self, connection: &Connection) -> Result<u64, Problem> {
-        let [one, two, three] = self.keys;
-        let count = connection
-            .prepare_cached(&count_of(self.ids))?
-            .query_row(params![one, two, three, self.after, self.before], |row| {
-                row.get(0)
-            })?;
-        number(count)
-    }
-
-    /// Adds the first ids of this part, in `order`.
-    fn add_ids(
-        &self,
-        connection: &Connection,
-        order: Order,
-        limit: usize,
-        found: &mut BTreeSet<i64>,
-    ) -> Result<(), Problem> {
-        let mut statement = connection.prepare_cached(&first_of(self.ids, order))?;
-        let [one, two, three] = self.keys;
-        let limit = integer(limit as u64);
-        let mut rows = statement.query(params![one, two, three, self.after, self.before, limit])?;
-        while let Some(row) = rows.next()? {
-            found.insert(row.get(0)?);
-        }
-        Ok(())
-    }
-}
-
-fn count_of(ids: &str) -> String {
-    format!("SELECT count(*) FROM ({ids})")
-}
-
-fn first_of(ids: &str, order: Order) -> String {
-    let direction = match order {
-        Order::OldestFirst => "ASC",
-        Order::NewestFirst => "DESC",
-    };
-    format!("{ids} ORDER BY id {direction} LIMIT ?6")
-}
-
-/// What a range consists of; nothing if the account is gone, or is no member.
-fn parts(connection: &Connection, range: &Range) -> Result<Vec<Part>, Problem> {
+/// What a range consists of: no message is in two of them. Nothing if the account is gone, or is no
+/// member.
+fn stretches(connection: &Connection, range: &Range) -> Result<Vec<Stretch>, Problem> {
     if !is_living(connection, range.account)? {
         return Ok(Vec::new());
     }
-    let account = integer(range.account.0);
-    let whole = |ids, keys| Part {
-        ids,
-        keys,
-        after: integer(range.after.0),
-        before: integer(range.before.0),
-    };
-    match &range.scope {
-        Scope::All => Ok(vec![whole(SENT_OR_RECEIVED, [account; 3])]),
-        Scope::Conversation(conversation) => {
-            let id = integer(conversation.0);
-            Ok(match members(connection, *conversation)? {
-                Some([one, other]) if one == account && other == account => {
-                    vec![whole(RECEIVED_IN_CONVERSATION, [id, one, one])]
-                }
-                Some([one, other]) if one == account || other == account => {
-                    vec![whole(IN_CONVERSATION, [id, one, other])]
-                }
-                _ => Vec::new(),
-            })
-        }
+    let account = range.account;
+    let lists = match &range.scope {
+        Scope::All => vec![List::sent_by(account), List::received_by(account)],
+        Scope::Conversation(conversation) => match members(connection, *conversation)? {
+            Some([one, other]) if one == account && other == account => {
+                vec![List::written_to(*conversation, account)]
+            }
+            Some(members) if members.contains(&account) => members
+                .map(|member| List::written_to(*conversation, member))
+                .to_vec(),
+            _ => Vec::new(),
+        },
         Scope::Unread { read_up_to } => {
             let beyond: HashMap<ConversationId, OpNumber> = read_up_to
                 .iter()
                 .filter(|(_, up_to)| *up_to > range.after)
                 .copied()
                 .collect();
-            if beyond.is_empty() {
-                return Ok(vec![whole(RECEIVED, [account; 3])]);
+            if !beyond.is_empty() {
+                return unread_stretches(connection, range, &beyond);
             }
-            unread_parts(connection, range, &beyond)
+            vec![List::received_by(account)]
         }
-    }
+    };
+    let whole = |list| Stretch {
+        list,
+        after: integer(range.after.0),
+        before: integer(range.before.0),
+    };
+    Ok(lists.into_iter().map(whole).collect())
 }
 
 /// Where single conversations are read beyond the range's beginning, each conversation is looked
 /// into behind what is read of it: what was read once is never passed over again.
-fn unread_parts(
+fn unread_stretches(
     connection: &Connection,
     range: &Range,
     beyond: &HashMap<ConversationId, OpNumber>,
-) -> Result<Vec<Part>, Problem> {
-    let account = integer(range.account.0);
+) -> Result<Vec<Stretch>, Problem> {
     let mut statement = connection.prepare_cached(CONVERSATIONS_OF)?;
-    let mut rows = statement.query(params![account])?;
-    let mut parts = Vec::new();
+    let mut rows = statement.query(params![integer(range.account.0)])?;
+    let mut stretches = Vec::new();
     while let Some(row) = rows.next()? {
-        let id: i64 = row.get(0)?;
-        let read = beyond.get(&ConversationId(number(id)?)).copied();
-        let after = read.unwrap_or(range.after);
+        let conversation = ConversationId(column(row, 0)?);
+        let after = *beyond.get(&conversation).unwrap_or(&range.after);
         if after < range.before {
-            parts.push(Part {
-                ids: RECEIVED_IN_CONVERSATION,
-                keys: [id, account, account],
+            stretches.push(Stretch {
+                list: List::written_to(conversation, range.account),
                 after: integer(after.0),
                 before: integer(range.before.0),
             });
         }
     }
-    Ok(parts)
+    Ok(stretches)
 }
 
-/// The first `limit` ids of all parts in `order`.
+/// The first `limit` ids of all stretches in `order`.
 fn merged_ids(
     connection: &Connection,
-    parts: Vec<Part>,
+    lists: &OpenLists,
+    stretches: Vec<Stretch>,
     order: Order,
     limit: usize,
 ) -> Result<BTreeSet<i64>, Problem> {
     let mut found = BTreeSet::new();
-    for mut part in parts {
-        // Once there are enough, the next part has to look only at what would be before the last.
+    for mut stretch in stretches {
+        // Once there are enough, the next one has to be looked into only for what would be before
+        // the last.
         if found.len() == limit {
             match order {
-                Order::OldestFirst => part.before = found.last().copied().unwrap_or(0),
+                Order::OldestFirst => stretch.before = found.last().copied().unwrap_or(0),
                 Order::NewestFirst => {
-                    part.after = found
+                    stretch.after = found
                         .first()
-                        .map_or(i64::MAX, |first| part.after.max(*first));
+                        .map_or(i64::MAX, |first| stretch.after.max(*first));
                 }
             }
         }
-        part.add_ids(connection, order, limit, &mut found)?;
+        lists.first_ids(connection, &stretch, order, limit, |id| {
+            found.insert(id);
+        })?;
         while found.len() > limit {
             match order {
                 Order::OldestFirst => found.pop_last(),
@@ -231,9 +154,14 @@ fn merged_ids(
     Ok(found)
 }
 
-fn page(connection: &Connection, range: &Range, limit: usize) -> Result<Found, Problem> {
-    let parts = parts(connection, range)?;
-    let ids = merged_ids(connection, parts, Order::OldestFirst, limit + 1)?;
+fn page(
+    connection: &Connection,
+    lists: &OpenLists,
+    range: &Range,
+    limit: usize,
+) -> Result<Found, Problem> {
+    let stretches = stretches(connection, range)?;
+    let ids = merged_ids(connection, lists, stretches, Order::OldestFirst, limit + 1)?;
     let mut names = HashMap::new();
     let mut messages = Vec::new();
     let mut text_bytes = 0;
@@ -249,7 +177,7 @@ fn page(connection: &Connection, range: &Range, limit: usize) -> Result<Found, P
     Ok(Found::Page { messages, more })
 }
 
-/// A message that an index named: that it is there, and what was asked for, is checked.
+/// A message that a list named: that it is there, and what was asked for, is checked.
 fn message(
     connection: &Connection,
     range: &Range,
@@ -339,12 +267,14 @@ fn account(connection: &Connection, id: AccountId) -> Result<Option<Account>, Pr
     }))
 }
 
-fn members(connection: &Connection, id: ConversationId) -> Result<Option<[i64; 2]>, Problem> {
-    let members = connection
-        .prepare_cached(MEMBERS)?
-        .query_row(params![integer(id.0)], |row| Ok([row.get(0)?, row.get(1)?]))
-        .optional()?;
-    Ok(members)
+fn members(connection: &Connection, id: ConversationId) -> Result<Option<[AccountId; 2]>, Problem> {
+    let mut statement = connection.prepare_cached(MEMBERS)?;
+    let mut rows = statement.query(params![integer(id.0)])?;
+    let Some(row) = rows.next()? else {
+        return Ok(None);
+    };
+    let members = [AccountId(column(row, 0)?), AccountId(column(row, 1)?)];
+    Ok(Some(members))
 }
 
 #[cfg(test)]

@@ -79,15 +79,15 @@ impl Store for MemoryStore {
         Ok(self.now.image())
     }
 
-    fn apply(&mut self, batch: &Batch) -> Result<(), StoreError> {
+    fn apply(&mut self, batch: Batch) -> Result<(), StoreError> {
         if batch.applied <= self.now.applied {
             return Err(StoreError::Damaged(format!(
                 "op {} was handed over behind op {}",
                 batch.applied, self.now.applied
             )));
         }
-        self.now.apply(batch);
-        self.since.push(batch.clone());
+        self.now.apply(&batch);
+        self.since.push(batch);
         Ok(())
     }
 

@@ -4,10 +4,13 @@
 mod codec;
 mod garbage;
 mod history;
+mod lists;
 mod loading;
 mod memory;
+mod migrating;
 mod pending;
 mod problem;
+mod run;
 mod schema;
 mod snapshot;
 mod sqlite;
@@ -35,7 +38,7 @@ pub trait Store: Send {
     fn load(&mut self) -> Result<Image, StoreError>;
 
     /// Adds the changes of committed ops.
-    fn apply(&mut self, batch: &Batch) -> Result<(), StoreError>;
+    fn apply(&mut self, batch: Batch) -> Result<(), StoreError>;
 
     /// Ends the open transaction, if there is one.
     fn commit(&mut self) -> Result<(), StoreError>;

@@ -1,7 +1,8 @@
 //! Which changes wait for the end of their transaction?
 //!
 //! Sessions and read cursors change with nearly every op, and no query looks at them. So the
-//! newest state of each is kept here and written once, when the transaction ends.
+//! newest state of each is kept here and written once, when the transaction ends. What a message
+//! adds to lists waits here, too, and queries look at it.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -9,6 +10,7 @@ use std::ops::RangeInclusive;
 use rusqlite::{Connection, params};
 
 use super::codec::{checksum, integer, put_session, session_id};
+use super::lists::OpenLists;
 use super::problem::Problem;
 use crate::chat::change::SessionImage;
 use crate::types::{AccountId, ConversationId, OpNumber, SessionId};
@@ -16,6 +18,8 @@ use crate::types::{AccountId, ConversationId, OpNumber, SessionId};
 /// What the open transaction has changed and not written yet. Empty when none is open.
 #[derive(Debug, Default)]
 pub(super) struct Pending {
+    /// Which messages are new in which lists.
+    pub(super) lists: OpenLists,
     /// The newest state of each session that changed; `None`: it is gone.
     sessions: BTreeMap<SessionId, Option<SessionImage>>,
     /// Up to where each account has read everything: now, and at most since the transaction began,
@@ -27,8 +31,8 @@ pub(super) struct Pending {
 
 impl Pending {
     /// A session is new or has changed.
-    pub(super) fn session(&mut self, session: &SessionImage) {
-        self.sessions.insert(session.id, Some(session.clone()));
+    pub(super) fn session(&mut self, session: SessionImage) {
+        self.sessions.insert(session.id, Some(session));
     }
 
     /// A session is gone.
@@ -71,6 +75,7 @@ impl Pending {
 
     /// Writes everything into the open transaction.
     pub(super) fn write(&mut self, connection: &Connection) -> Result<(), Problem> {
+        self.lists.write(connection)?;
         self.write_cursors(connection)?;
         self.write_sessions(connection)
     }

@@ -12,15 +12,17 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::StoreError;
 use super::problem::Problem;
 use super::snapshot::applied_in;
+use super::{StoreError, migrating};
 use crate::types::OpNumber;
 
 /// `LWst`, at byte 68 of the file: how a database of ours is known.
 const APPLICATION_ID: i32 = 0x4c57_7374;
 /// The format of the tables, at byte 60. One higher whenever an older program could not read them.
-const FORMAT: i32 = 1;
+pub(super) const FORMAT: i32 = 2;
+/// The lowest format that is converted when its store is opened.
+const FORMAT_CONVERTED: i32 = 1;
 /// What every SQLite database begins with.
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 /// The part of the file that says whose it is.
@@ -32,9 +34,7 @@ pub(super) const BUSY_TIME_MAX: Duration = Duration::from_secs(5);
 /// More than there are statements in this module, so that each is compiled once.
 const STATEMENTS_KEPT: usize = 64;
 
-/// Indexes hold their columns and the row's id behind them: `(conversation, recipient)` is the
-/// order of a conversation's messages to one of its members. A message to oneself is found by its
-/// recipient alone, so that nobody finds it twice.
+/// Everything but the runs. TABLEDOC
 const TABLES: &str = "
     CREATE TABLE meta (
         id INTEGER PRIMARY KEY CHECK (id = 1),
@@ -80,9 +80,6 @@ const TABLES: &str = "
         text TEXT NOT NULL,
         checksum INTEGER NOT NULL
     ) STRICT;
-    CREATE INDEX messages_by_conversation ON messages (conversation, recipient);
-    CREATE INDEX messages_by_recipient ON messages (recipient);
-    CREATE INDEX messages_by_sender ON messages (sender) WHERE sender <> recipient;
 
     CREATE TABLE sessions (
         id BLOB PRIMARY KEY NOT NULL,
@@ -105,28 +102,44 @@ const TABLES: &str = "
     ) STRICT;
 ";
 
+/// Which messages are of a conversation or an account, as [`List`](super::lists::List) has it: the
+/// only thing that format 1 had other, with three indexes of `messages` in its place.
+pub(super) const RUNS_TABLE: &str = "
+    CREATE TABLE runs (
+        owner INTEGER NOT NULL,
+        part INTEGER NOT NULL,
+        first INTEGER NOT NULL,
+        count INTEGER NOT NULL,
+        ids BLOB NOT NULL,
+        checksum INTEGER NOT NULL,
+        PRIMARY KEY (owner, part, first)
+    ) STRICT, WITHOUT ROWID;
+";
+
 /// Whether there is a database at `path`; one that is not ours, or newer, is an error. Changes
 /// nothing.
 pub(super) fn examine(path: &Path) -> Result<bool, StoreError> {
     let accepted = accepted_path(path);
     if accepted.try_exists().map_err(file_error(&accepted))? {
-        return check_header(&accepted).map(|()| true);
+        return check_header(&accepted, FORMAT_CONVERTED).map(|()| true);
     }
     match fs::metadata(path) {
-        Ok(_) => check_header(path).map(|()| true),
+        Ok(_) => check_header(path, FORMAT_CONVERTED).map(|()| true),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(file_error(path)(error)),
     }
 }
 
-/// Opens the database at `path`, and makes it if there is none.
+/// Opens the database at `path`, and makes it if there is none. One of an older format is converted.
 pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
     if !examine(path)? {
         create(path)?;
     }
     put_in_place(path)?;
     restrict(path)?;
-    connect(path).map_err(|problem| problem.at(path))
+    let mut connection = connect(path).map_err(|problem| problem.at(path))?;
+    migrating::migrate(&mut connection, path).map_err(|problem| problem.at(path))?;
+    Ok(connection)
 }
 
 /// A snapshot that is to replace the database at `path`.
@@ -140,7 +153,7 @@ pub(super) fn accepted(path: &Path) -> Result<Option<OpNumber>, StoreError> {
     if !accepted.try_exists().map_err(file_error(&accepted))? {
         return Ok(None);
     }
-    check_header(&accepted)?;
+    check_header(&accepted, FORMAT_CONVERTED)?;
     applied_in(&accepted)
         .map(Some)
         .map_err(|problem| problem.at(&accepted))
@@ -260,13 +273,14 @@ fn fill(draft: &Path) -> Result<(), Problem> {
          PRAGMA application_id = {APPLICATION_ID};
          PRAGMA user_version = {FORMAT};
          {TABLES}
+         {RUNS_TABLE}
          COMMIT;"
     ))?;
     Ok(())
 }
 
-/// Reads whose file it is, without touching it.
-pub(super) fn check_header(path: &Path) -> Result<(), StoreError> {
+/// Reads whose file it is, without touching it, and that it has format `lowest` at least.
+pub(super) fn check_header(path: &Path, lowest: i32) -> Result<(), StoreError> {
     let mut header = Vec::with_capacity(HEADER_BYTES);
     File::open(path)
         .and_then(|file| file.take(HEADER_BYTES as u64).read_to_end(&mut header))
@@ -280,8 +294,8 @@ pub(super) fn check_header(path: &Path) -> Result<(), StoreError> {
             "{path} is not a store of lastword: move it away, or choose another data folder with --data"
         )));
     }
-    if header[60..64] != FORMAT.to_be_bytes() {
-        let format = u32::from_be_bytes([header[60], header[61], header[62], header[63]]);
+    let format = i32::from_be_bytes([header[60], header[61], header[62], header[63]]);
+    if !(lowest..=FORMAT).contains(&format) {
         return Err(StoreError::Foreign(format!(
             "{path} has format {format}, and this version of lastword knows {FORMAT} alone: \
              start the version that wrote it, or choose another data folder with --data"

@@ -35,7 +35,7 @@ pub struct SqliteStore {
     /// The last op that is known to survive a power cut; 0 until the first checkpoint.
     synced: OpNumber,
     /// Empty when no transaction is open.
-    pending: Pending,
+    pub(super) pending: Pending,
 }
 
 impl SqliteStore {
@@ -77,7 +77,7 @@ impl SqliteStore {
         !self.connection.is_autocommit()
     }
 
-    fn take_in(&mut self, batch: &Batch) -> Result<(), Problem> {
+    fn take_in(&mut self, batch: Batch) -> Result<(), Problem> {
         if batch.applied <= self.applied {
             return Err(Problem::Damaged(format!(
                 "op {} was handed over behind op {}",
@@ -89,7 +89,7 @@ impl SqliteStore {
                 .prepare_cached("BEGIN IMMEDIATE")?
                 .execute([])?;
         }
-        writing::write(&self.connection, &mut self.pending, &batch.changes)?;
+        writing::write(&self.connection, &mut self.pending, batch.changes)?;
         self.applied = batch.applied;
         self.clock = batch.clock;
         Ok(())
@@ -141,7 +141,7 @@ impl Store for SqliteStore {
             .map_err(|problem| problem.at(&self.path))
     }
 
-    fn apply(&mut self, batch: &Batch) -> Result<(), StoreError> {
+    fn apply(&mut self, batch: Batch) -> Result<(), StoreError> {
         self.take_in(batch)
             .map_err(|problem| problem.at(&self.path))
     }
@@ -171,7 +171,8 @@ impl Store for SqliteStore {
     }
 
     fn query(&mut self, query: &Query) -> Result<Found, StoreError> {
-        history::answer(&self.connection, query).map_err(|problem| problem.at(&self.path))
+        history::answer(&self.connection, &self.pending.lists, query)
+            .map_err(|problem| problem.at(&self.path))
     }
 
     fn snapshot_maker(&self) -> Option<SnapshotMaker> {

@@ -18,34 +18,37 @@ const INSERT_MESSAGE: &str =
 pub(super) fn write(
     connection: &Connection,
     pending: &mut Pending,
-    changes: &[Change],
+    changes: Vec<Change>,
 ) -> Result<(), Problem> {
     let mut insert = connection.prepare_cached(INSERT_MESSAGE)?;
     for change in changes {
         match change {
-            Change::MessageSent(message) => insert_message(&mut insert, message)?,
+            Change::MessageSent(message) => {
+                insert_message(&mut insert, &message)?;
+                pending.lists.add(connection, &message)?;
+            }
             Change::Session(session) => pending.session(session),
-            Change::SessionEnded { session } => pending.session_ended(*session),
-            Change::AllRead { account, up_to } => pending.all_read(*account, *up_to),
+            Change::SessionEnded { session } => pending.session_ended(session),
+            Change::AllRead { account, up_to } => pending.all_read(account, up_to),
             Change::ConversationRead {
                 account,
                 conversation,
                 up_to,
-            } => pending.conversation_read(*account, *conversation, *up_to),
+            } => pending.conversation_read(account, conversation, up_to),
             Change::ConversationBegun { id, members } => {
-                begin_conversation(connection, *id, *members)?;
+                begin_conversation(connection, id, members)?;
             }
             Change::AccountCreated {
                 id,
                 name,
                 password_hash,
-            } => create_account(connection, *id, name, password_hash)?,
+            } => create_account(connection, id, &name, &password_hash)?,
             Change::AccountDeleted { id } => {
-                pending.forget_account(*id);
-                delete_account(connection, *id)?;
+                pending.forget_account(id);
+                delete_account(connection, id)?;
             }
-            Change::Cluster(cluster) => write_cluster(connection, cluster)?,
-            Change::CreationRemembered(creation) => remember_creation(connection, creation)?,
+            Change::Cluster(cluster) => write_cluster(connection, &cluster)?,
+            Change::CreationRemembered(creation) => remember_creation(connection, &creation)?,
             Change::CreationForgotten { op } => {
                 connection
                     .prepare_cached("DELETE FROM creations WHERE op = ?1")?

@@ -90,6 +90,7 @@ const OUTSIDE: &[Outside] = &[
             "bin",
             "bench",
             "client::driver",
+            "store::migrating",
             "store::worker",
         ],
     },

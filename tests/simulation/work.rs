@@ -266,7 +266,7 @@ impl World {
         };
         process.handed_over = process.applied.op;
         let store = self.hosts[host].store(process);
-        store.apply(&batch).expect("batches come in order");
+        store.apply(batch).expect("batches come in order");
     }
 
     /// Its worker commits now and then, and makes a checkpoint more rarely; then old segments of

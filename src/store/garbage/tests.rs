@@ -41,7 +41,7 @@ impl Rows {
             clock: Timestamp(0),
             changes,
         };
-        self.store.apply(&batch).unwrap();
+        self.store.apply(batch).unwrap();
         self.store.commit().unwrap();
     }
 
@@ -98,7 +98,7 @@ fn what_nobody_can_read_goes_a_slice_at_a_time() {
         rows.apply(Vec::new());
     }
     assert_eq!(commits, 3);
-    for table in ["messages", "conversations", "accounts", "garbage"] {
+    for table in ["messages", "runs", "conversations", "accounts", "garbage"] {
         assert_eq!(rows.count(table), 0, "{table}");
     }
 }

@@ -1,16 +1,17 @@
 //! Is what was received a store that one may go on with?
 //!
 //! What the trailer's checksum proves is that it is what the sender has. Whether that was sound is
-//! looked at here: the form of every page, that each index has exactly its table's rows, and the
-//! checksums of messages, accounts, sessions and of the last op. That costs about a second of the
-//! processor for a million messages, so it happens on a thread. What no checksum covers are
-//! conversations, read cursors, remembered creations and garbage: of these only the form is
-//! checked.
+//! looked at here: the form of every page, that each index has exactly its table's rows, that the
+//! lists have exactly the messages that belong there, and the checksums of messages, runs, accounts,
+//! sessions and of the last op. That costs about a second of the processor for a million messages,
+//! so it happens on a thread. What no checksum covers are conversations, read cursors, remembered
+//! creations and garbage: of these only the form is checked.
 //!
-//! SQLite's own `integrity_check` looks every row up in every index, which costs five times as
-//! much; it is used where rows are few. An index of messages is read from end to end instead, and
-//! has to add up to what the table does.
+//! The lists are not looked at one by one: the table of their runs is read from end to end, and
+//! has to add up to what the table of messages does. What the lists of a deleted account still
+//! have is garbage, and nobody can ask for it.
 
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::path::Path;
 use std::sync::Arc;
@@ -22,8 +23,10 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::{TakeSnapshotError, Unfinished, be_nice};
 use crate::chat::change::Image;
-use crate::store::codec::column;
+use crate::store::codec::{column, integer};
+use crate::store::lists::List;
 use crate::store::problem::Problem;
+use crate::store::run::Run;
 use crate::store::schema::{self, file_error, sync_folder_of};
 use crate::store::writing::{account_checksum, message_checksum};
 use crate::store::{StoreError, loading};
@@ -144,7 +147,7 @@ fn check(
 ) -> Result<CheckedSnapshot, TakeSnapshotError> {
     let path = unfinished.path();
     file.sync_all().map_err(file_error(path))?;
-    schema::check_header(path)?;
+    schema::check_header(path, schema::FORMAT)?;
     let image = match read_everything(path, cancelled) {
         Err(Problem::Sqlite(error))
             if error.sqlite_error_code() == Some(ErrorCode::OperationInterrupted) =>
@@ -175,12 +178,13 @@ fn read_everything(path: &Path, cancelled: &Arc<AtomicBool>) -> Result<Image, Pr
     let gives_up = move || cancelled.load(Ordering::Relaxed);
     connection.progress_handler(STEPS_BETWEEN_LOOKS, Some(gives_up))?;
     check_pages(&connection)?;
-    check_accounts(&connection)?;
-    check_messages(&connection)?;
+    let living = check_accounts(&connection)?;
+    check_messages(&connection, &living)?;
     loading::load(&connection)
 }
 
-/// The form of everything, and the indexes of all tables but `messages`.
+/// The form of everything, and all indexes. (`integrity_check` looks every row up in every index,
+/// so it is used where there is one.)
 fn check_pages(connection: &Connection) -> Result<(), Problem> {
     for check in [
         "PRAGMA quick_check(1)",
@@ -196,68 +200,59 @@ fn check_pages(connection: &Connection) -> Result<(), Problem> {
     Ok(())
 }
 
-/// Also those that are gone: their names are shown.
-fn check_accounts(connection: &Connection) -> Result<(), Problem> {
+/// Also those that are gone: their names are shown. Answers the living.
+fn check_accounts(connection: &Connection) -> Result<HashSet<AccountId>, Problem> {
     let mut statement = connection.prepare(
         "SELECT id, name, password_hash, password_version, deleted, checksum FROM accounts",
     )?;
     let mut rows = statement.query([])?;
+    let mut living = HashSet::new();
     while let Some(row) = rows.next()? {
         let id = AccountId(column(row, 0)?);
         let name = row.get_ref(1)?.as_str().map_err(not_text)?;
         let password_hash = row.get_ref(2)?.as_str().map_err(not_text)?;
-        let sum = account_checksum(id, name, password_hash, row.get(3)?, row.get(4)?);
+        let deleted = row.get(4)?;
+        let sum = account_checksum(id, name, password_hash, row.get(3)?, deleted);
         if row.get::<_, i64>(5)? != sum {
             return Err(Problem::Damaged(format!("account {id} does not add up")));
         }
+        if !deleted {
+            living.insert(id);
+        }
     }
-    Ok(())
+    Ok(living)
 }
 
-/// What the entries of an index add up to, in whichever order they come.
+/// What the messages of all lists add up to, in whichever order they come.
 #[derive(Default, PartialEq)]
-struct IndexSum(u64);
+struct ListsSum(u64);
 
-impl IndexSum {
-    fn add(&mut self, columns: [u64; 3]) {
+impl ListsSum {
+    fn add(&mut self, list: List, id: i64) {
         let mut bytes = [0; 24];
-        for (to, from) in bytes.chunks_exact_mut(8).zip(columns) {
+        for (to, from) in bytes.chunks_exact_mut(8).zip([list.owner, list.part, id]) {
             to.copy_from_slice(&from.to_be_bytes());
         }
         self.0 = self.0.wrapping_add(crc32c::crc32c(&bytes).into());
     }
 }
 
-/// The indexes of `messages`, each with what it has of its rows, and which rows those are.
-const MESSAGE_INDEXES: [&str; 3] = [
-    "SELECT conversation, recipient, id FROM messages INDEXED BY messages_by_conversation",
-    "SELECT recipient, 0, id FROM messages INDEXED BY messages_by_recipient",
-    "SELECT sender, 0, id FROM messages INDEXED BY messages_by_sender WHERE sender <> recipient",
-];
-
-fn check_messages(connection: &Connection) -> Result<(), Problem> {
-    let of_rows = check_message_rows(connection)?;
-    for (of_rows, index) in of_rows.iter().zip(MESSAGE_INDEXES) {
-        let mut of_index = IndexSum::default();
-        let mut statement = connection.prepare(index)?;
-        let mut rows = statement.query([])?;
-        while let Some(row) = rows.next()? {
-            of_index.add([column(row, 0)?, column(row, 1)?, column(row, 2)?]);
-        }
-        if of_index != *of_rows {
-            let what = "an index of messages is not of these messages";
-            return Err(Problem::Damaged(what.to_owned()));
-        }
+fn check_messages(connection: &Connection, living: &HashSet<AccountId>) -> Result<(), Problem> {
+    if check_message_rows(connection, living)? == check_runs(connection, living)? {
+        return Ok(());
     }
-    Ok(())
+    let what = "the lists of messages are not of these messages";
+    Err(Problem::Damaged(what.to_owned()))
 }
 
-/// Checks each row, and answers what each of [`MESSAGE_INDEXES`] has to add up to.
-fn check_message_rows(connection: &Connection) -> Result<[IndexSum; 3], Problem> {
-    let mut of_rows = <[IndexSum; 3]>::default();
+/// Checks each message, and answers what the lists have to add up to.
+fn check_message_rows(
+    connection: &Connection,
+    living: &HashSet<AccountId>,
+) -> Result<ListsSum, Problem> {
+    let mut lists = ListsSum::default();
     let mut statement = connection.prepare(
-        "SELECT id, conversation, sender, recipient, time, text, checksum
-         FROM messages NOT INDEXED",
+        "SELECT id, conversation, sender, recipient, time, text, checksum FROM messages",
     )?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
@@ -270,13 +265,35 @@ fn check_message_rows(connection: &Connection) -> Result<[IndexSum; 3], Problem>
         if row.get::<_, i64>(6)? != sum {
             return Err(Problem::Damaged(format!("message {id} does not add up")));
         }
-        of_rows[0].add([conversation.0, recipient.0, id.0]);
-        of_rows[1].add([recipient.0, 0, id.0]);
-        if sender != recipient {
-            of_rows[2].add([sender.0, 0, id.0]);
+        let id = integer(id.0);
+        lists.add(List::written_to(conversation, recipient), id);
+        if living.contains(&recipient) {
+            lists.add(List::received_by(recipient), id);
+        }
+        if sender != recipient && living.contains(&sender) {
+            lists.add(List::sent_by(sender), id);
         }
     }
-    Ok(of_rows)
+    Ok(lists)
+}
+
+/// Checks each run, and answers what they add up to.
+fn check_runs(connection: &Connection, living: &HashSet<AccountId>) -> Result<ListsSum, Problem> {
+    let mut lists = ListsSum::default();
+    let mut statement =
+        connection.prepare("SELECT first, count, ids, checksum, owner, part FROM runs")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let list = List {
+            owner: row.get(4)?,
+            part: row.get(5)?,
+        };
+        let ids = Run::of_row(row, list)?.ids(list)?;
+        if list.is_of_conversation() || living.contains(&AccountId(column(row, 4)?)) {
+            ids.iter().for_each(|id| lists.add(list, *id));
+        }
+    }
+    Ok(lists)
 }
 
 fn not_text(error: rusqlite::types::FromSqlError) -> Problem {

@@ -37,14 +37,15 @@ impl Store for Watched {
         self.inner.load()
     }
 
-    fn apply(&mut self, batch: &Batch) -> Result<(), StoreError> {
+    fn apply(&mut self, batch: Batch) -> Result<(), StoreError> {
         match self.gate.as_ref().map(|gate| gate.recv().unwrap()) {
             None | Some(Ok(())) => {}
             Some(Err("panic")) => panic!("a store that panics, for a test"),
             Some(Err(what)) => return Err(StoreError::Damaged(what.to_owned())),
         }
+        let applied = batch.applied;
         self.inner.apply(batch)?;
-        self.calls.send(Called::Apply(batch.applied)).unwrap();
+        self.calls.send(Called::Apply(applied)).unwrap();
         Ok(())
     }
 

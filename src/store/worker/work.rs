@@ -80,7 +80,7 @@ impl Work {
     fn work(&mut self) -> Result<Option<OpNumber>, StoreError> {
         loop {
             match self.next() {
-                Next::Task(Task::Apply { batch, bytes }) => self.take_in(&batch, bytes)?,
+                Next::Task(Task::Apply { batch, bytes }) => self.take_in(batch, bytes)?,
                 Next::Task(Task::Query { ticket, query }) => {
                     let found = self.store.query(&query)?;
                     self.answer(StoreAnswer::Found { ticket, found });
@@ -141,10 +141,11 @@ impl Work {
         }
     }
 
-    fn take_in(&mut self, batch: &Batch, bytes: usize) -> Result<(), StoreError> {
+    fn take_in(&mut self, batch: Batch, bytes: usize) -> Result<(), StoreError> {
+        let applied = batch.applied;
         self.store.apply(batch)?;
-        let before = self.applied.replace(batch.applied);
-        let ops = before.map_or(1, |before| batch.applied.0.saturating_sub(before.0));
+        let before = self.applied.replace(applied);
+        let ops = before.map_or(1, |before| applied.0.saturating_sub(before.0));
         let transaction = self.transaction.get_or_insert_with(|| Transaction {
             began: Instant::now(),
             ops: 0,

@@ -37,7 +37,7 @@ fn filled(folder: &Path) -> SqliteStore {
         clock: Timestamp(30_000),
         changes,
     };
-    store.apply(&batch).unwrap();
+    store.apply(batch).unwrap();
     store.commit().unwrap();
     store
 }
