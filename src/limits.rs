@@ -207,9 +207,9 @@ pub const SEGMENT_PREPARED_BYTES: u64 = 1024 * 1024;
 pub const SEGMENTS_KEPT: usize = 1;
 /// Files of segments that nobody needs any more which are kept to become the next ones: others are removed.
 pub const SEGMENTS_SPARE: usize = 2;
-/// Ops in one transaction of the store: then it is committed. A page of an index is written once
-/// for each transaction that changes it, and when everybody talks to everybody, 4096 ops change
-/// nearly as many pages as 32,768 do: their messages cost six times as much.
+/// Ops in one transaction of the store: then it is committed. A page of lists of messages is
+/// written once for each transaction that changes it, and when everybody talks to everybody, 4096
+/// ops change nearly as many pages as 32,768 do: their messages cost a multiple.
 pub const TRANSACTION_OPS_MAX: u64 = 32 * 1024;
 /// Age of a transaction of the store: then it is committed.
 pub const TRANSACTION_AGE_MAX: Duration = Duration::from_secs(1);

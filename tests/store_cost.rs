@@ -165,19 +165,24 @@ impl Filling {
         }));
     }
 
-    /// The mean time of a query about somebody, over some hundred of them.
+    /// Tells the mean time of a query about somebody, over some hundred of them.
     fn ask(
         &mut self,
+        title: &str,
         query: impl Fn(Range, u32) -> Query,
         scope: impl Fn(ConversationId) -> Scope,
-    ) -> Duration {
-        let conversations: Vec<_> = self.conversations.iter().collect();
+    ) {
+        let mut conversations: Vec<_> = self.conversations.iter().collect();
+        conversations.sort_unstable();
         let some: Vec<_> = conversations
             .iter()
-            .step_by(conversations.len().div_ceil(500))
-            .map(|(members, id)| (members[0], **id))
+            .cycle()
+            .step_by(1 + conversations.len() / 500)
+            .take(500)
+            .map(|(members, id)| (members[1], **id))
             .collect();
         let began = Instant::now();
+        let worked = processor_time();
         for (account, conversation) in &some {
             let range = Range {
                 account: *account,
@@ -187,7 +192,11 @@ impl Filling {
             };
             self.store.query(&query(range, 20)).unwrap();
         }
-        began.elapsed() / some.len() as u32
+        println!(
+            "  {title:<36} {:9.2?} ({:.2?} of the processor)",
+            began.elapsed() / some.len() as u32,
+            (processor_time() - worked) / some.len() as u32
+        );
     }
 }
 
@@ -233,26 +242,11 @@ fn report(messages: u64, pattern: Pattern) {
         all.work / messages as u32,
         written / messages
     );
-    println!(
-        "  page of 20 of a conversation         {:9.2?}",
-        filling.ask(page, Scope::Conversation)
-    );
-    println!(
-        "  newest 20 of a conversation          {:9.2?}",
-        filling.ask(newest, Scope::Conversation)
-    );
-    println!(
-        "  page of 20 of an account             {:9.2?}",
-        filling.ask(page, whole)
-    );
-    println!(
-        "  newest 20 of an account              {:9.2?}",
-        filling.ask(newest, whole)
-    );
-    println!(
-        "  count of unread                      {:9.2?}",
-        filling.ask(|range, _| Query::Count(range), unread)
-    );
+    filling.ask("page of 20 of a conversation", page, Scope::Conversation);
+    filling.ask("newest 20 of a conversation", newest, Scope::Conversation);
+    filling.ask("page of 20 of an account", page, whole);
+    filling.ask("newest 20 of an account", newest, whole);
+    filling.ask("count of unread", |range, _| Query::Count(range), unread);
     let applied = filling.op;
     drop(filling);
     let began = Instant::now();

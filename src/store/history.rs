@@ -10,9 +10,10 @@ use rusqlite::{Connection, params};
 
 use super::codec::{column, integer, number};
 use super::garbage::is_living;
+use super::inserting::message_checksum;
 use super::lists::{List, OpenLists, Order, Stretch};
 use super::problem::Problem;
-use super::writing::{account_checksum, message_checksum};
+use super::writing::account_checksum;
 use super::{Found, Query, Range, Scope, StoredMessage};
 use crate::limits::PAGE_TEXT_BYTES_MAX;
 use crate::types::{AccountId, ConversationId, OpNumber, Timestamp};

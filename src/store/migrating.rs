@@ -31,25 +31,24 @@ const DROP_INDEXES: &str = "
     DROP INDEX messages_by_recipient;
     DROP INDEX messages_by_sender;";
 
-/// Brings a store to the format of this version. Its header was looked at: the format is one that
-/// is known.
+/// Brings a store to the format of this version, of which the file's header says that it has an
+/// older one that is known.
 pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), Problem> {
-    // A log that was not moved yet may be of a newer format than the file's header.
-    let format: i32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    if format == FORMAT {
-        return Ok(());
-    }
     let began = Instant::now();
-    let transaction = connection.transaction()?;
-    convert(&transaction)?;
-    transaction.commit()?;
+    // It may be newer than the header: a crash may have come before the log was moved.
+    let format: i32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    if format < FORMAT {
+        let transaction = connection.transaction()?;
+        convert(&transaction)?;
+        transaction.commit()?;
+        log::info!(
+            "the store {} was converted from format {format} to {FORMAT} in {:.1} s",
+            path.display(),
+            began.elapsed().as_secs_f64()
+        );
+    }
     // An older version looks at the header alone: it must not take this for its own.
     connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
-    log::info!(
-        "the store {} was converted from format {format} to {FORMAT} in {:.1} s",
-        path.display(),
-        began.elapsed().as_secs_f64()
-    );
     Ok(())
 }
 

@@ -4,6 +4,7 @@
 mod codec;
 mod garbage;
 mod history;
+mod inserting;
 mod lists;
 mod loading;
 mod memory;

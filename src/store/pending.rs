@@ -10,6 +10,7 @@ use std::ops::RangeInclusive;
 use rusqlite::{Connection, params};
 
 use super::codec::{checksum, integer, put_session, session_id};
+use super::inserting::OpenMessages;
 use super::lists::OpenLists;
 use super::problem::Problem;
 use crate::chat::change::SessionImage;
@@ -18,6 +19,8 @@ use crate::types::{AccountId, ConversationId, OpNumber, SessionId};
 /// What the open transaction has changed and not written yet. Empty when none is open.
 #[derive(Debug, Default)]
 pub(super) struct Pending {
+    /// Messages that no query may ask for before they are rows.
+    pub(super) messages: OpenMessages,
     /// Which messages are new in which lists.
     pub(super) lists: OpenLists,
     /// The newest state of each session that changed; `None`: it is gone.
@@ -75,6 +78,7 @@ impl Pending {
 
     /// Writes everything into the open transaction.
     pub(super) fn write(&mut self, connection: &Connection) -> Result<(), Problem> {
+        self.messages.write(connection)?;
         self.lists.write(connection)?;
         self.write_cursors(connection)?;
         self.write_sessions(connection)

@@ -6,7 +6,7 @@
 
 use rusqlite::Row;
 
-use super::codec::{Reader, checksum, put_varint};
+use super::codec::{Reader, put_varint};
 use super::lists::List;
 use super::problem::Problem;
 
@@ -58,7 +58,9 @@ impl Run {
         for (to, from) in bytes.chunks_exact_mut(8).zip(numbers) {
             to.copy_from_slice(&from.to_be_bytes());
         }
-        checksum(&[&bytes, &self.differences])
+        let sum = crc32c::crc32c_append(crc32c::crc32c(&bytes), &self.differences);
+        // With its sign, it is never longer than four bytes in a row.
+        sum.cast_signed().into()
     }
 
     /// The ids, lowest first.

@@ -10,6 +10,7 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::problem::Problem;
@@ -137,8 +138,12 @@ pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
     }
     put_in_place(path)?;
     restrict(path)?;
+    // Looked at before SQLite has the file: whoever else closes it takes SQLite's locks along.
+    let is_older = check_header(path, FORMAT).is_err();
     let mut connection = connect(path).map_err(|problem| problem.at(path))?;
-    migrating::migrate(&mut connection, path).map_err(|problem| problem.at(path))?;
+    if is_older {
+        migrating::migrate(&mut connection, path).map_err(|problem| problem.at(path))?;
+    }
     Ok(connection)
 }
 
@@ -189,6 +194,9 @@ fn connect(path: &Path) -> Result<Connection, Problem> {
          PRAGMA cell_size_check = ON;",
     )?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
+    // Plans do not depend on what is bound to parameters, or else SQLite would make most of them
+    // again at each use.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     Ok(connection)
 }
 

@@ -110,6 +110,11 @@ impl SqliteStore {
         Ok(())
     }
 
+    fn find(&mut self, query: &Query) -> Result<Found, Problem> {
+        self.pending.messages.write(&self.connection)?;
+        history::answer(&self.connection, &self.pending.lists, query)
+    }
+
     /// Moves the log into the database. Somebody who reads from it at the moment is not waited
     /// for: then the log stays for the next time.
     fn move_log(&mut self) -> Result<(), Problem> {
@@ -171,8 +176,7 @@ impl Store for SqliteStore {
     }
 
     fn query(&mut self, query: &Query) -> Result<Found, StoreError> {
-        history::answer(&self.connection, &self.pending.lists, query)
-            .map_err(|problem| problem.at(&self.path))
+        self.find(query).map_err(|problem| problem.at(&self.path))
     }
 
     fn snapshot_maker(&self) -> Option<SnapshotMaker> {

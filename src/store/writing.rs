@@ -1,17 +1,13 @@
 //! How do changes become rows?
 
-use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
 use super::codec::{checksum, cluster_bytes, integer, put_outcome, session_id};
 use super::garbage;
 use super::pending::Pending;
 use super::problem::Problem;
-use crate::chat::change::{Change, Creation, Message};
+use crate::chat::change::{Change, Creation};
 use crate::types::{AccountId, Cluster, ConversationId, Name, OpNumber, Timestamp};
-
-const INSERT_MESSAGE: &str =
-    "INSERT INTO messages (id, conversation, sender, recipient, time, text, checksum)
-     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
 
 /// Writes changes into the open transaction, or into `pending` where nothing looks for them
 /// before it ends.
@@ -20,12 +16,11 @@ pub(super) fn write(
     pending: &mut Pending,
     changes: Vec<Change>,
 ) -> Result<(), Problem> {
-    let mut insert = connection.prepare_cached(INSERT_MESSAGE)?;
     for change in changes {
         match change {
             Change::MessageSent(message) => {
-                insert_message(&mut insert, &message)?;
                 pending.lists.add(connection, &message)?;
+                pending.messages.add(connection, message)?;
             }
             Change::Session(session) => pending.session(session),
             Change::SessionEnded { session } => pending.session_ended(session),
@@ -112,43 +107,6 @@ pub(super) fn account_checksum(
         &password_version.to_be_bytes(),
         password_hash.as_bytes(),
     ])
-}
-
-/// What a message's row has to add up to.
-pub(super) fn message_checksum(
-    id: OpNumber,
-    conversation: ConversationId,
-    sender: AccountId,
-    recipient: AccountId,
-    time: Timestamp,
-    text: &str,
-) -> i64 {
-    let numbers = [id.0, conversation.0, sender.0, recipient.0, time.0];
-    let mut bytes = [0; 40];
-    for (to, from) in bytes.chunks_exact_mut(8).zip(numbers) {
-        to.copy_from_slice(&from.to_be_bytes());
-    }
-    checksum(&[&bytes, text.as_bytes()])
-}
-
-fn insert_message(insert: &mut CachedStatement<'_>, message: &Message) -> Result<(), Problem> {
-    insert.execute(params![
-        integer(message.id.0),
-        integer(message.conversation.0),
-        integer(message.sender.0),
-        integer(message.recipient.0),
-        integer(message.time.0),
-        message.text,
-        message_checksum(
-            message.id,
-            message.conversation,
-            message.sender,
-            message.recipient,
-            message.time,
-            &message.text
-        )
-    ])?;
-    Ok(())
 }
 
 fn begin_conversation(

@@ -24,11 +24,12 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 use super::{TakeSnapshotError, Unfinished, be_nice};
 use crate::chat::change::Image;
 use crate::store::codec::{column, integer};
+use crate::store::inserting::message_checksum;
 use crate::store::lists::List;
 use crate::store::problem::Problem;
 use crate::store::run::Run;
 use crate::store::schema::{self, file_error, sync_folder_of};
-use crate::store::writing::{account_checksum, message_checksum};
+use crate::store::writing::account_checksum;
 use crate::store::{StoreError, loading};
 use crate::types::{AccountId, ConversationId, OpNumber, Timestamp};
 
