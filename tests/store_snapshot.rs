@@ -239,8 +239,7 @@ fn an_index_that_lacks_a_row_is_found() {
     }
 }
 
-/// What is done to the runs of a store of two accounts and of a conversation between them, and how
-/// that is found.
+/// The runs of a store of two accounts and of their conversation are forged, each time otherwise.
 #[test]
 fn lists_that_are_not_of_their_messages_are_found() {
     let folder = tempfile::tempdir().unwrap();
@@ -264,7 +263,7 @@ fn lists_that_are_not_of_their_messages_are_found() {
             "add up",
         ),
         (
-            "UPDATE runs SET ids = ids || x'01' WHERE part = -1",
+            "UPDATE runs SET ids = CAST(ids || x'01' AS BLOB) WHERE part = -1",
             "add up",
         ),
         ("UPDATE runs SET checksum = 0 WHERE part = -2", "add up"),

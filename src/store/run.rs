@@ -11,7 +11,8 @@ use super::lists::List;
 use super::problem::Problem;
 
 /// More bytes of differences than this are in no row. With everything else in it, a row of so many
-/// stays on its page: SQLite moves what is beyond about a quarter of a page to pages of its own.
+/// stays on its page: SQLite moves what is beyond about a quarter of a page, which may have 4096
+/// bytes, to pages of its own.
 pub(super) const RUN_BYTES_MAX: usize = 960;
 /// What a number may occupy.
 const VARINT_BYTES_MAX: usize = 10;

@@ -104,6 +104,37 @@ fn what_nobody_can_read_goes_a_slice_at_a_time() {
 }
 
 #[test]
+fn lists_of_an_account_go_a_slice_at_a_time() {
+    let mut rows = Rows::with_accounts(&["alice", "bob"]);
+    // A run for each message.
+    rows.store.pending.lists.run_bytes_max = 0;
+    rows.talk(1, 2, 3 * u64::from(SLICE));
+    let own = "runs WHERE owner = 1 AND part < 0";
+    let mut before = rows.count(own);
+    assert_eq!(before, 3 * i64::from(SLICE));
+    rows.delete(1);
+    while rows.count("garbage") > 0 {
+        let left = rows.count(own);
+        assert!(
+            left < before && before - left <= i64::from(SLICE),
+            "{before} {left}"
+        );
+        before = left;
+        rows.apply(Vec::new());
+    }
+    // What the other one received stays, and what he may read of the conversation.
+    assert_eq!(rows.count(own), 0);
+    assert_eq!(rows.count("runs"), 2 * 3 * i64::from(SLICE));
+    rows.delete(2);
+    while rows.count("garbage") > 0 {
+        rows.apply(Vec::new());
+    }
+    for table in ["messages", "runs", "conversations", "accounts"] {
+        assert_eq!(rows.count(table), 0, "{table}");
+    }
+}
+
+#[test]
 fn messages_and_the_name_stay_for_the_one_who_is_left() {
     let mut rows = Rows::with_accounts(&["alice", "bob", "carol"]);
     rows.talk(1, 2, 2);
