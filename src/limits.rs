@@ -213,8 +213,12 @@ pub const SEGMENTS_SPARE: usize = 2;
 pub const TRANSACTION_OPS_MAX: u64 = 32 * 1024;
 /// Age of a transaction of the store: then it is committed.
 pub const TRANSACTION_AGE_MAX: Duration = Duration::from_secs(1);
-/// Bytes of the store's write-ahead log: beyond, it is checkpointed.
-pub const CHECKPOINT_BYTES: u64 = 64 * 1024 * 1024;
+/// Bytes of the store's write-ahead log: beyond, it is checkpointed. What is moved then is synced at once, and
+/// a message that is acknowledged meanwhile waits for it: 64 MiB kept it for a tenth of a second.
+pub const CHECKPOINT_BYTES: u64 = 16 * 1024 * 1024;
+/// How much the store's thread leaves the processor to others, as `nice` has it: the loop is what people wait
+/// for.
+pub const STORE_NICENESS: i32 = 5;
 /// Bytes of applied ops that the store has not taken in: beyond, no new requests are taken.
 pub const STORE_LAG_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Queries waiting for the store's worker: beyond, `busy`.
@@ -222,7 +226,7 @@ pub const STORE_QUERIES_MAX: usize = 65_536;
 /// Bytes of the disk that a snapshot in the making leaves free: it is given up before it takes
 /// them, because the journal and the store end the server when the disk is full. Each may need so
 /// much at once.
-pub const SNAPSHOT_BYTES_LEFT_FREE: u64 = SEGMENT_BYTES + CHECKPOINT_BYTES;
+pub const SNAPSHOT_BYTES_LEFT_FREE: u64 = 2 * SEGMENT_BYTES;
 
 // --- the loop ---
 

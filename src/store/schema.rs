@@ -209,12 +209,13 @@ fn connect(path: &Path) -> Result<Connection, Problem> {
             "its journal mode is {mode}, not wal"
         )));
     }
-    // NORMAL syncs at checkpoints alone: until then the replicated journal has everything.
-    // Checkpoints are ours to time, because only they let the journal's segments go. The cache is
-    // what a transaction over many conversations dirties; no mmap, for an unreadable page has to
+    // FULL syncs the log at each commit: nothing needs it, since the replicated journal has everything until
+    // a checkpoint, but what is written at once has to be synced at once, too, and meanwhile nobody's message
+    // is acknowledged. Checkpoints are ours to time, because only they let the journal's segments go. The
+    // cache is what a transaction over many conversations dirties; no mmap, for an unreadable page has to
     // be an error and not a signal.
     connection.execute_batch(
-        "PRAGMA synchronous = NORMAL;
+        "PRAGMA synchronous = FULL;
          PRAGMA wal_autocheckpoint = 0;
          PRAGMA foreign_keys = OFF;
          PRAGMA cache_size = -49152;

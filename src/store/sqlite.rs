@@ -1,8 +1,9 @@
 //! The store on disk: SQLite, in write-ahead-log mode.
 //!
-//! A commit costs no sync. Between two checkpoints the changes are in the `-wal` file, and what of
-//! it survives a power cut is a prefix that ends with a commit. A checkpoint syncs the log, moves
-//! it into the database, syncs that, and empties the log.
+//! Between two checkpoints the changes are in the `-wal` file, and what of it survives a power cut is a
+//! prefix that ends with a commit. A checkpoint moves the log into the database, syncs that, and empties the
+//! log. A commit syncs the log, though nothing depends on it: so what is written goes to the disk a little
+//! at a time, and the journal's own syncs never wait behind a whole log of it.
 
 use std::fs;
 use std::io;

@@ -18,7 +18,7 @@ use std::thread::{self, JoinHandle};
 use work::Work;
 
 use super::{Batch, Found, MadeSnapshot, MakeSnapshotError, Query, Store, StoreError};
-use crate::limits::STORE_QUERIES_MAX;
+use crate::limits::{STORE_NICENESS, STORE_QUERIES_MAX};
 use crate::types::OpNumber;
 
 /// The loop's end of the store's thread. Dropped without [`StoreWorker::stop`], it leaves the
@@ -76,7 +76,11 @@ impl StoreWorker {
         let work = Work::new(store, wake, Arc::clone(&shared));
         let thread = thread::Builder::new()
             .name("store".to_owned())
-            .spawn(move || work.run())?;
+            .spawn(move || {
+                // Where that is not allowed it is only slower for the others.
+                let _ = rustix::process::setpriority_process(None, STORE_NICENESS);
+                work.run();
+            })?;
         Ok(Self {
             shared,
             thread: Some(thread),
