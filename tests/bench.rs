@@ -120,11 +120,8 @@ fn a_load_is_measured_and_looked_up() {
     let rate = format!("{load} --rate 200 --timeline --json");
     let at_a_rate = figures(run(server.address(), &rate));
     // However slow the machine is: what was due was sent. Half a second at this rate is a hundred.
-    assert_eq!(
-        number(&at_a_rate, "checked").div_ceil(10),
-        10,
-        "{at_a_rate}"
-    );
+    assert_eq!(number(&at_a_rate, "checked"), 100, "{at_a_rate}");
+    assert_eq!(number(&at_a_rate, "acknowledged"), 80, "{at_a_rate}");
     assert_eq!(at_a_rate["timeline"].as_array().map(Vec::len), Some(1));
 
     let mut client = server.text();
@@ -263,6 +260,53 @@ fn ctrl_c_leaves_no_account() {
 }
 
 #[test]
+fn a_load_that_is_interrupted_leaves_no_account() {
+    let server = TestServer::start();
+    server.text().create("alice");
+    let mut alice = server.text();
+    alice.login("alice");
+    let load = "--clients 2 --depth 2 --seconds 60";
+    let bench = bench(server.address(), load).spawn().expect("it starts");
+    eventually("it is logged in", || {
+        let accounts = alice.ask("LIST bench-*").lines;
+        let mut online = accounts.iter().filter(|it| it.ends_with(" online"));
+        online.next().map(|_| ())
+    });
+    kill_process(Pid::from_child(&bench), Signal::INT).expect("a signal goes out");
+    let output = bench.wait_with_output().expect("it ends");
+    assert_eq!(output.status.code(), Some(130), "{output:?}");
+    assert_eq!(left_over(alice), [""; 0]);
+}
+
+#[test]
+fn a_pipeline_ends_with_whoever_has_started_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let named = folder.path().to_str().expect("a plain name");
+    let limit = format!("limit --cells 2x2 --seconds 60 --growing --folder {named}");
+    for signal in [Signal::TERM, Signal::KILL] {
+        let bench = bench(nowhere(), &limit).spawn().expect("it starts");
+        eventually("three processes run", || {
+            (stages_in(named) == 3).then_some(())
+        });
+        kill_process(Pid::from_child(&bench), signal).expect("a signal goes out");
+        let output = bench.wait_with_output().expect("it ends");
+        eventually("they end, too", || (stages_in(named) == 0).then_some(()));
+        assert!(!output.status.success(), "{output:?}");
+        let left = fs::read_dir(folder.path()).expect("a folder").count();
+        assert_eq!(left, 0, "files of 200 MiB stay behind");
+    }
+}
+
+/// How many processes of a bare pipeline have their files in this folder.
+fn stages_in(folder: &str) -> usize {
+    let processes = fs::read_dir("/proc").expect("there is /proc").flatten();
+    let words = processes.filter_map(|it| fs::read_to_string(it.path().join("cmdline")).ok());
+    words
+        .filter(|it| it.contains("\0stage\0") && it.contains(folder))
+        .count()
+}
+
+#[test]
 fn clients_that_do_nothing_are_measured() {
     let server = TestServer::start_with(&["--max-clients", "100"]);
     let idle = "idle --clients 20 --seconds 0.2";
@@ -275,6 +319,11 @@ fn clients_that_do_nothing_are_measured() {
     assert!(shown.contains("all of them were answered"), "{shown}");
     let sentence = failed(run(server.address(), "idle --clients 100 --seconds 0.2"));
     assert!(sentence.contains("--max-clients 109"), "{sentence}");
+    let mut client = server.text();
+    client.create("alice");
+    client.login("alice");
+    let kept = left_over(client).len();
+    assert!(kept <= 9, "those of --keep alone: {kept}");
     let sentence = failed(run(server.address(), "idle --clients 9 --pid 4194999"));
     assert!(sentence.contains("does it still run?"), "{sentence}");
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::fill::FillError;
 use crate::limits::HANDSHAKE_TIME_MAX;
-use crate::net::{CloseReason, ConnectionId, Event, EventLoop, LoopConfig, clock};
+use crate::net::{CloseReason, ConnectionId, Event, EventLoop, LoopConfig, Signal, clock};
 use crate::types::{RequestNumber, Time};
 use crate::wire::decoded::Decoded;
 use crate::wire::hello::{Hello, Role, encode_hello};
@@ -39,7 +39,9 @@ pub enum BenchError {
     #[error("this process cannot open so many connections ({0}); raise its limit with: ulimit -n")]
     Descriptors(io::Error),
     /// The server has ended a connection.
-    #[error("the server has closed a connection: {0}")]
+    #[error(
+        "the server has closed a connection: {0}; what was acknowledged until then was not looked up"
+    )]
     Closed(String),
     /// The server has said something that it should not have.
     #[error("the server speaks, but not as a server of Lastword does: {0}")]
@@ -55,6 +57,9 @@ pub enum BenchError {
     /// Nothing was heard for so long.
     #[error("the server has not answered for {} s", SILENCE_MAX.as_secs())]
     Silent,
+    /// Somebody wants it to end.
+    #[error("ended by a signal")]
+    Interrupted(Signal),
     /// What was acknowledged and what is there differ.
     #[error("{0}")]
     Wrong(String),
@@ -95,6 +100,7 @@ impl Connections {
             heard_at: clock::now(),
             stalled_from: usize::MAX,
         };
+        connections.network.catch_signals()?;
         connections.add(count)?;
         Ok(connections)
     }
@@ -135,6 +141,13 @@ impl Connections {
     /// How many there are.
     pub fn count(&self) -> usize {
         self.ids.len()
+    }
+
+    /// Ends all of them.
+    pub fn close_all(&mut self) {
+        for place in 0..self.ids.len() {
+            self.close(place);
+        }
     }
 
     /// From the connection of this number on nothing is read any more.
@@ -199,9 +212,10 @@ impl Connections {
                 Event::InputEnded(id) | Event::Closed { connection: id, .. }
                     if self.is_stalled(id) => {}
                 Event::InputEnded(_) => {
-                    return Err(BenchError::Closed("without a reason".to_owned()));
+                    return Err(BenchError::Closed("it has ended".to_owned()));
                 }
                 Event::Closed { reason, .. } => return Err(closed(reason)),
+                Event::Signal(signal) => return Err(BenchError::Interrupted(signal)),
                 _ => {}
             }
         }

@@ -6,6 +6,7 @@
 //! one more account, whose log is what is looked at in the end.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use super::connections::{BenchError, Connections};
 use crate::limits::{ACCOUNT_SESSIONS_MAX, SESSION_OPEN_REQUESTS_MAX};
@@ -18,6 +19,9 @@ const SESSIONS_SHARED_BEYOND: usize = 64;
 const WRITERS: usize = 8;
 /// Logins and resumptions that are asked for at a time.
 const LOGINS_AT_A_TIME: usize = 256;
+/// How often it is tried to delete the accounts, and how long after one another.
+const DELETIONS_TRIED: u32 = 10;
+const DELETION_TRIED_AGAIN_AFTER: Duration = Duration::from_millis(200);
 /// The number of the requests by which one comes in: one on each connection at a time.
 const ENTERING: RequestNumber = RequestNumber(1);
 /// The first number that a session has left for everything else.
@@ -25,6 +29,7 @@ pub(super) const FIRST_NUMBER: u64 = 16;
 
 /// Connections that are logged in, and as whom.
 pub(super) struct Entrance {
+    address: SocketAddr,
     pub connections: Connections,
     /// The session of each connection, by its place among `sessions`.
     pub session_of: Vec<usize>,
@@ -52,6 +57,7 @@ impl Entrance {
         let tag = random_bits() as u32;
         let name = |what: &str| Name::parse(&format!("bench-{tag:08x}-{what}")).expect("a name");
         let mut entrance = Self {
+            address,
             connections: Connections::open(address, 1)?,
             session_of: (0..count).map(|place| place % sessions).collect(),
             sessions: Vec::with_capacity(sessions),
@@ -59,10 +65,17 @@ impl Entrance {
             password: format!("{:032x}", random_bits()),
             writers: (0..writers).map(|n| name(&n.to_string())).collect(),
         };
-        entrance.create_accounts()?;
-        entrance.log_in(sessions)?;
-        entrance.add(count)?;
-        Ok(entrance)
+        let entered = entrance
+            .create_accounts()
+            .and_then(|()| entrance.log_in(sessions))
+            .and_then(|()| entrance.add(count));
+        match entered {
+            Ok(()) => Ok(entrance),
+            Err(error) => {
+                entrance.leave(false);
+                Err(error)
+            }
+        }
     }
 
     /// The same at something that takes the same frames and knows no accounts.
@@ -73,6 +86,7 @@ impl Entrance {
     ) -> Result<Self, BenchError> {
         let sessions = sessions_for(count, depth);
         Ok(Self {
+            address,
             connections: Connections::open(address, count)?,
             session_of: (0..count).map(|place| place % sessions).collect(),
             sessions: Vec::new(),
@@ -235,22 +249,64 @@ impl Entrance {
         Ok(place)
     }
 
-    /// Deletes the accounts, and with them what they wrote to each other. `recipient` is where the
-    /// recipient is logged in.
-    pub fn delete_accounts(&mut self, recipient: usize) -> Result<(), BenchError> {
-        // Beyond what any session has used.
-        const LAST: RequestNumber = RequestNumber(u64::MAX >> 1);
-        // The others would only be told of it.
-        for place in self.writers.len()..recipient {
-            self.connections.close(place);
+    /// Ends all connections, and unless they are to be kept deletes the accounts, and with them what they
+    /// wrote to each other. Where that fails, it is said which stay.
+    pub fn leave(&mut self, keep: bool) {
+        self.connections.close_all();
+        if keep || self.writers.is_empty() {
+            return;
         }
-        let places = (0..self.writers.len()).chain([recipient]);
+        let mut tries = 1;
+        let deleted = loop {
+            match self.delete_accounts() {
+                // A server that was full has not noticed yet that it no longer is.
+                Err(_) if tries < DELETIONS_TRIED => {
+                    tries += 1;
+                    std::thread::sleep(DELETION_TRIED_AGAIN_AFTER);
+                }
+                other => break other,
+            }
+        };
+        if let Err(error) = deleted {
+            log::warn!(
+                "the accounts {} and those beside it stay: {error}",
+                self.recipient.as_str()
+            );
+        }
+    }
+
+    fn delete_accounts(&mut self) -> Result<(), BenchError> {
+        const DELETING: RequestNumber = RequestNumber(ENTERING.0 + 1);
+        let names: Vec<Name> = self
+            .writers
+            .iter()
+            .chain([&self.recipient])
+            .copied()
+            .collect();
+        let mut connections = Connections::open(self.address, names.len())?;
+        let logins: Vec<_> = names
+            .iter()
+            .enumerate()
+            .map(|(place, name)| (place, ENTERING, self.login(name, SessionId(random_bits()))))
+            .collect();
+        connections.ask("a login", &logins)?;
         let delete = Request::Delete {
             password: &self.password,
         };
-        let questions: Vec<_> = places.map(|place| (place, LAST, delete.clone())).collect();
-        self.connections.ask("an account's end", &questions)?;
+        let deletions: Vec<_> = (0..names.len())
+            .map(|place| (place, DELETING, delete.clone()))
+            .collect();
+        connections.ask("an account's end", &deletions)?;
         Ok(())
+    }
+
+    fn login<'a>(&'a self, name: &'a Name, session: SessionId) -> Request<'a> {
+        Request::Login {
+            name: name.as_str(),
+            password: &self.password,
+            session: Some(session),
+            deliver: Deliver::Nothing,
+        }
     }
 }
 

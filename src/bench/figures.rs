@@ -95,28 +95,6 @@ pub struct Figures {
 }
 
 impl Figures {
-    pub(super) fn new(
-        window: Duration,
-        checked: u64,
-        delivered: u64,
-        seconds: Vec<(Second, Latency)>,
-    ) -> Self {
-        let mut latency = Latency::new();
-        let mut timeline = Vec::new();
-        for (second, of_second) in seconds {
-            latency.add(&of_second);
-            timeline.push(second);
-        }
-        Self {
-            window,
-            acknowledged: timeline.iter().map(|second| second.acknowledged).sum(),
-            checked,
-            delivered,
-            latency,
-            timeline,
-        }
-    }
-
     /// Messages that were acknowledged in a second, on average.
     pub fn each_second(&self) -> f64 {
         self.acknowledged as f64 / self.window.as_secs_f64()

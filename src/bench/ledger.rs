@@ -14,12 +14,15 @@ use crate::wire::request::encode_request;
 /// Bytes of a text that say which message it is: a session and a number, in hexadecimal digits.
 pub const LABEL_BYTES: usize = 4 + 1 + 11;
 
+/// What stands behind a label.
+pub(super) const FILLING: u8 = b'.';
+
 /// Everything that a load has asked for.
 pub(super) struct Ledger {
     pages: Vec<Page>,
-    /// The lowest id that was acknowledged.
-    first: OpNumber,
     acknowledged: u64,
+    /// The sum of the ids that were acknowledged, as far as it goes.
+    sum: u64,
 }
 
 /// The requests of one session.
@@ -36,14 +39,20 @@ impl Ledger {
     pub fn new(sessions: usize) -> Self {
         Self {
             pages: vec![Page::default(); sessions],
-            first: OpNumber::MAX,
             acknowledged: 0,
+            sum: 0,
         }
     }
 
     /// How many were acknowledged.
     pub fn acknowledged(&self) -> u64 {
         self.acknowledged
+    }
+
+    /// The sum of their ids, as far as it goes: who was told of as many that add up to the same was told of
+    /// these.
+    pub fn sum(&self) -> u64 {
+        self.sum
     }
 
     /// The number of a session's next request, and the lowest that is open; `None` if as many are open
@@ -68,25 +77,24 @@ impl Ledger {
         while page.ids.get(page.lowest_open).is_some_and(|id| *id != 0) {
             page.lowest_open += 1;
         }
-        self.first = self.first.min(id);
         self.acknowledged += 1;
+        self.sum = self.sum.wrapping_add(id.0);
     }
 
-    /// Looks everything up, and says by which connection the recipient is logged in now.
+    /// Looks everything up, once nothing is open any more: whatever is there was acknowledged, and says all of
+    /// what was sent, `size` bytes of it. None can be there twice, since each is known by one id, and ids
+    /// rise.
     ///
     /// # Errors
     /// A message that was acknowledged is not there, or another one under its id, or one twice.
-    pub fn check(&self, entrance: &mut Entrance) -> Result<usize, BenchError> {
+    pub fn check(&self, entrance: &mut Entrance, size: usize) -> Result<(), BenchError> {
         entrance.connections.close_stalled();
         let place = entrance.enter_as_recipient()?;
         let number = RequestNumber(FIRST_NUMBER);
         let log = Request::Log {
-            after: OpNumber(self.first.0.saturating_sub(1)),
+            after: OpNumber::ZERO,
             limit: None,
         };
-        if self.acknowledged == 0 {
-            return Ok(place);
-        }
         if let Some(out) = entrance.connections.output(place) {
             encode_request(out, number, number, &log);
         }
@@ -105,8 +113,8 @@ impl Ledger {
                             return Err(wrong(&view, "comes after a later one"));
                         }
                         last = view.id;
-                        found += u64::from(self.knows(&view)?);
-                        Ok(())
+                        found += 1;
+                        self.verify(&view, size)
                     }
                     FromServer::Answer { answer, .. } => match answer {
                         Ok(Answer::Messages { .. }) => {
@@ -120,7 +128,7 @@ impl Ledger {
                 })?;
         }
         if found == self.acknowledged {
-            return Ok(place);
+            return Ok(());
         }
         let missing = self.acknowledged - found;
         Err(BenchError::Wrong(format!(
@@ -129,17 +137,22 @@ impl Ledger {
         )))
     }
 
-    /// Whether the message was acknowledged, under this id. Of one that was not it is only known that
-    /// it was asked for.
-    fn knows(&self, view: &MessageView<'_>) -> Result<bool, BenchError> {
+    /// The message was acknowledged, under this id, and is what was sent.
+    fn verify(&self, view: &MessageView<'_>, size: usize) -> Result<(), BenchError> {
         let asked = read_label(view.text).and_then(|(session, number)| {
             let at = usize::try_from(number.0.checked_sub(FIRST_NUMBER)?).ok()?;
             self.pages.get(session)?.ids.get(at)
         });
         match asked {
             None => Err(wrong(view, "was never sent")),
-            Some(0) => Ok(false),
-            Some(id) if *id == view.id.0 => Ok(true),
+            Some(0) => Err(wrong(view, "was never acknowledged")),
+            Some(id) if *id == view.id.0 => {
+                let rest = view.text.as_bytes()[LABEL_BYTES..].iter();
+                match view.text.len() == size && rest.eq(vec![FILLING; size - LABEL_BYTES].iter()) {
+                    true => Ok(()),
+                    false => Err(wrong(view, "does not say what was sent")),
+                }
+            }
             Some(id) => {
                 let what = format!("was acknowledged as {id}");
                 Err(wrong(view, &what))
@@ -212,20 +225,19 @@ mod tests {
         let mut text = [b'.'; LABEL_BYTES];
         write_label(&mut text, 1, number);
         let text = std::str::from_utf8(&text).unwrap();
-        assert!(ledger.knows(&message(7, text)).unwrap());
-        assert!(
-            ledger.knows(&message(8, text)).is_err(),
-            "it has another id"
-        );
-        assert!(
-            ledger.knows(&message(7, "hello")).is_err(),
-            "nobody sent it"
-        );
+        let size = LABEL_BYTES + 2;
+        let whole = format!("{text}..");
+        assert!(ledger.verify(&message(7, &whole), size).is_ok());
+        let garbled = format!("{text}.!");
+        for (id, wrong) in [(8, &*whole), (7, "hello"), (7, text), (7, &garbled)] {
+            assert!(ledger.verify(&message(id, wrong), size).is_err(), "{wrong}");
+        }
         let mut other = [b'.'; LABEL_BYTES];
         write_label(&mut other, 1, open);
         let other = std::str::from_utf8(&other).unwrap();
+        let open = format!("{other}..");
         assert!(
-            !ledger.knows(&message(9, other)).unwrap(),
+            ledger.verify(&message(9, &open), size).is_err(),
             "it has no answer"
         );
     }

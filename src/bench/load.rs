@@ -16,8 +16,9 @@ use std::time::Duration;
 
 use super::connections::{BenchError, Connections, refused, unasked};
 use super::entrance::Entrance;
-use super::figures::{Figures, Latency, Second};
-use super::ledger::{LABEL_BYTES, Ledger, write_label};
+use super::figures::{Figures, Second};
+use super::ledger::{FILLING, LABEL_BYTES, Ledger, write_label};
+use super::window::Window;
 use crate::limits::{CONNECTION_REQUESTS_MAX, TEXT_BYTES_MAX};
 use crate::net::clock;
 use crate::types::{Name, OpNumber, RequestNumber, Text, Time};
@@ -36,6 +37,8 @@ pub const DEPTH_MAX: usize = CONNECTION_REQUESTS_MAX;
 pub const CLIENTS_MAX: usize = 20_000;
 /// Most connections that listen, and most that are stalled.
 pub const LISTENERS_MAX: usize = 1000;
+/// The system's own waiting is by this, and up.
+const SYSTEM_WAITS_BY: Duration = Duration::from_millis(1);
 /// How long it may take until the next request is due without the loop looking at its sockets first.
 const LOOK_AT_LEAST_EVERY: Duration = Duration::from_micros(100);
 
@@ -75,14 +78,15 @@ pub fn measure(
     tell: &mut dyn FnMut(&Second),
 ) -> Result<Figures, BenchError> {
     let mut entrance = Entrance::open(address, load.clients, load.depth)?;
-    entrance.listen(load.listeners, load.stalled)?;
     let mut ledger = Ledger::new(entrance.session_count());
-    let figures = Generator::new(&mut entrance, &mut ledger, load).run(tell)?;
-    let recipient = ledger.check(&mut entrance)?;
-    if !load.keep {
-        entrance.delete_accounts(recipient)?;
-    }
-    Ok(figures)
+    let figures = entrance
+        .listen(load.listeners, load.stalled)
+        .and_then(|()| Generator::new(&mut entrance, &mut ledger, load).run(tell))
+        .and_then(|figures| ledger.check(&mut entrance, load.size).map(|()| figures));
+    // What is wrong is left for those who have to find out why.
+    let is_wrong = matches!(figures, Err(BenchError::Wrong(_)));
+    entrance.leave(load.keep || is_wrong);
+    figures
 }
 
 /// The same on a bare [pipeline](super::pipeline), which knows no accounts and keeps nothing that could be looked up.
@@ -126,6 +130,8 @@ struct Generator<'a> {
 struct Delivered {
     count: u64,
     last: OpNumber,
+    /// Of the ids, as far as it goes.
+    sum: u64,
 }
 
 /// The times of a run.
@@ -138,7 +144,7 @@ struct Schedule {
 
 impl<'a> Generator<'a> {
     fn new(entrance: &'a mut Entrance, ledger: &'a mut Ledger, load: &'a Load) -> Self {
-        let text = ".".repeat(load.size);
+        let text = char::from(FILLING).to_string().repeat(load.size);
         Self {
             frame: frame(entrance.recipient, &text),
             connections: &mut entrance.connections,
@@ -157,70 +163,61 @@ impl<'a> Generator<'a> {
 
     fn run(mut self, tell: &mut dyn FnMut(&Second)) -> Result<Figures, BenchError> {
         let begin = clock::now();
-        let counts_from = begin + self.load.warm_up;
+        let by_due = self.load.rate.is_some();
+        let mut window = Window::new(begin + self.load.warm_up, self.load.window, by_due);
         let schedule = Schedule {
             begin,
-            end: counts_from + self.load.window,
+            end: window.end(),
         };
-        let mut seconds = Vec::new();
-        let mut latency = Latency::new();
-        let mut count = 0;
-        let mut second_ends = counts_from + Duration::from_secs(1);
         let mut answered = Vec::new();
         loop {
             let now = clock::now();
-            if now < schedule.end {
-                self.send(&schedule, now);
-            } else if self.waiting == 0 && self.all_is_delivered()? {
+            self.send(&schedule, now);
+            let is_over = self.next_due(&schedule, now).is_none();
+            if is_over && self.waiting == 0 && self.all_is_delivered() {
                 break;
             }
-            self.wait(&schedule, now, &mut answered)?;
+            self.wait(&schedule, now, &mut answered)
+                .map_err(|error| self.undelivered().unwrap_or(error))?;
             let now = clock::now();
-            let counts = now >= counts_from && now < schedule.end;
-            while counts && now >= second_ends {
-                let second = Second::new(seconds.len(), count, &latency);
-                tell(&second);
-                seconds.push((second, std::mem::take(&mut latency)));
-                count = 0;
-                second_ends = second_ends + Duration::from_secs(1);
-            }
+            window.pass(now, tell);
             for due in answered.drain(..) {
-                if counts {
-                    latency.note(now.since(due));
-                    count += 1;
-                }
+                window.note(due, now);
             }
         }
-        if count > 0 || seconds.is_empty() {
-            let second = Second::new(seconds.len(), count, &latency);
-            if seconds.len() < self.load.window.as_secs().max(1) as usize {
-                tell(&second);
-            }
-            seconds.push((second, latency));
+        if let Some(undelivered) = self.undelivered() {
+            return Err(undelivered);
         }
-        let all = self.ledger.acknowledged();
         let delivered = self.delivered.iter().map(|it| it.count).sum();
-        Ok(Figures::new(self.load.window, all, delivered, seconds))
+        Ok(window.finish(self.ledger.acknowledged(), delivered, tell))
     }
 
-    /// Whether those who listen have got everything that was acknowledged.
-    ///
-    /// # Errors
-    /// One has got more.
-    fn all_is_delivered(&self) -> Result<bool, BenchError> {
+    /// Whether those who listen have got as much as was acknowledged.
+    fn all_is_delivered(&self) -> bool {
         let all = self.ledger.acknowledged();
-        if self.delivered.iter().any(|it| it.count > all) {
-            return Err(BenchError::Wrong(
-                "more messages were delivered than were sent: that must never happen, please report it"
-                    .to_owned(),
-            ));
-        }
-        Ok(self.delivered.iter().all(|it| it.count == all))
+        self.delivered.iter().all(|it| it.count >= all)
+    }
+
+    /// What is wrong with what was delivered once nothing is open any more; `None` if it is what was
+    /// acknowledged.
+    fn undelivered(&self) -> Option<BenchError> {
+        let (all, sum) = (self.ledger.acknowledged(), self.ledger.sum());
+        let wrong = |it: &&Delivered| (it.count, it.sum) != (all, sum);
+        let wrong = self.delivered.iter().find(wrong)?;
+        (self.waiting == 0).then(|| {
+            BenchError::Wrong(format!(
+                "{} messages were delivered where {all} were acknowledged, or others: that must never happen, \
+                 please report it",
+                wrong.count
+            ))
+        })
     }
 
     /// Sends what is due, as far as connections are free for it.
     fn send(&mut self, schedule: &Schedule, now: Time) {
-        while let Some(due) = self.next_due(schedule, now) {
+        while let Some(due) = self.next_due(schedule, now)
+            && due <= now
+        {
             let Some(place) = self.free.pop_front() else {
                 return;
             };
@@ -245,13 +242,27 @@ impl<'a> Generator<'a> {
         }
     }
 
-    /// When the next request was or is due, if it is.
+    /// When the next request is due, or was; `None` if there is none any more.
     fn next_due(&self, schedule: &Schedule, now: Time) -> Option<Time> {
-        let Some(rate) = self.load.rate else {
-            return Some(now);
+        let due = match self.load.rate {
+            Some(rate) => schedule.begin + Duration::from_secs_f64(self.sent as f64 / rate),
+            None => now,
         };
-        let due = schedule.begin + Duration::from_secs_f64(self.sent as f64 / rate);
-        (due <= now).then_some(due)
+        (due < schedule.end).then_some(due)
+    }
+
+    /// How long the sockets may be waited for. The system waits by the millisecond: what is due within less
+    /// is slept for here.
+    fn wait_max(&self, schedule: &Schedule, now: Time) -> Option<Duration> {
+        if self.load.rate.is_none() || self.free.is_empty() {
+            return None;
+        }
+        let left = self.next_due(schedule, now)?.since(now);
+        if left >= 2 * SYSTEM_WAITS_BY {
+            return Some(left - SYSTEM_WAITS_BY);
+        }
+        std::thread::sleep(left.min(LOOK_AT_LEAST_EVERY));
+        Some(Duration::ZERO)
     }
 
     /// Puts a connection among those that may ask, if it may.
@@ -270,25 +281,12 @@ impl<'a> Generator<'a> {
         now: Time,
         answered: &mut Vec<Time>,
     ) -> Result<(), BenchError> {
-        let wait_max = if self.load.rate.is_some() && now < schedule.end {
-            // The system's own waiting is by the millisecond.
-            std::thread::sleep(LOOK_AT_LEAST_EVERY);
-            Some(Duration::ZERO)
-        } else {
-            None
-        };
+        let wait_max = self.wait_max(schedule, now);
         let (open, ledger, session_of) = (&mut self.open, &mut *self.ledger, self.session_of);
         let (delivered, clients) = (&mut self.delivered, self.load.clients);
         let mut came = Vec::new();
-        let until = Some(wait_max.unwrap_or(Duration::MAX));
-        // Nothing is asked, and something is still to come.
-        let until = if self.waiting == 0 && now < schedule.end {
-            Some(LOOK_AT_LEAST_EVERY)
-        } else {
-            until
-        };
         self.connections
-            .turn(until, |place, message| match message {
+            .turn(wait_max, |place, message| match message {
                 FromServer::Answer { number, answer } => {
                     let id = match answer {
                         Ok(Answer::Sent { id }) => id,
@@ -317,6 +315,7 @@ impl<'a> Generator<'a> {
                     }
                     delivered.last = view.id;
                     delivered.count += 1;
+                    delivered.sum = delivered.sum.wrapping_add(view.id.0);
                     Ok(())
                 }
                 other => unasked(&other),

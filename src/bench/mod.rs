@@ -15,6 +15,7 @@
 //! | [`entrance`](self) | accounts and sessions for them |
 //! | [`load`] | requests go out and are answered, as many as there can be or at a rate |
 //! | [`ledger`](self) | what was acknowledged, and is it all there |
+//! | [`window`](self) | what counts, and in which second |
 //! | [`figures`] | what came of it |
 //! | [`pipeline`] | what is possible at all |
 //! | [`grid`] | few and many connections, one beside the other |
@@ -36,5 +37,6 @@ mod ledger;
 pub mod load;
 pub mod pipeline;
 mod process;
+mod window;
 
 pub use connections::BenchError;

@@ -12,7 +12,7 @@ pub use stage::{Place, run_stage};
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use super::connections::BenchError;
@@ -30,13 +30,12 @@ pub enum FileKind {
 pub struct Pipeline {
     stages: Vec<Child>,
     address: SocketAddr,
-    folder: PathBuf,
 }
 
 impl Pipeline {
     /// Starts the processes. Each is made by `command`, gets as its last arguments where it stands, and
-    /// has to call [`run_stage`] with that. Their files are in a new folder in `folder`, of some 200 MiB each,
-    /// and are removed in the end.
+    /// has to call [`run_stage`] with that. Their files are in `folder`, some 200 MiB each, without names: they are
+    /// gone when the processes are.
     ///
     /// # Errors
     /// A process cannot be started, or does not say where it listens.
@@ -45,16 +44,20 @@ impl Pipeline {
         folder: &Path,
         kind: FileKind,
     ) -> Result<Self, BenchError> {
-        let tag = std::process::id();
+        if !folder.is_dir() {
+            let folder = folder.display();
+            return Err(BenchError::Process(format!(
+                "there is no folder {folder}: make it, or name another one with --folder"
+            )));
+        }
         let mut pipeline = Self {
             stages: Vec::new(),
             address: SocketAddr::from(([127, 0, 0, 1], 0)),
-            folder: folder.join(format!("lastword-bench-{tag}")),
         };
         let mut backups = Vec::new();
         for number in [3, 2, 1] {
             let place = Place {
-                folder: pipeline.folder.clone(),
+                folder: folder.to_owned(),
                 number,
                 kind,
                 backups: if number == 1 {
@@ -105,7 +108,5 @@ impl Drop for Pipeline {
             let _ = stage.kill();
             let _ = stage.wait();
         }
-        // What cannot be removed is seen by whoever looks into the folder.
-        let _ = crate::journal::storage::leftovers::remove(&self.folder);
     }
 }

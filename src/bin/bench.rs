@@ -107,6 +107,10 @@ fn main() -> ExitCode {
             let _ = writeln!(io::stderr(), "bench: {failure}");
             ExitCode::from(match failure {
                 Failure::Failover(FailoverError::Signal(signal)) => Exit::Signal(signal).code(),
+                Failure::Bench(BenchError::Interrupted(signal))
+                | Failure::Idle(IdleError::Bench(BenchError::Interrupted(signal))) => {
+                    Exit::Signal(signal.number()).code()
+                }
                 _ => EXIT_FAILURE,
             })
         }
@@ -285,7 +289,8 @@ fn stage(words: &[std::ffi::OsString]) -> Result<(), Failure> {
     run_stage(&place, |address| {
         // Nobody needs it if nobody reads it.
         let _ = writeln!(io::stdout(), "{address}");
-    })?;
+    })
+    .map_err(|error| BenchError::Process(format!("the bare pipeline: {error}")))?;
     Ok(())
 }
 

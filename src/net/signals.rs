@@ -23,6 +23,14 @@ pub(super) fn catch() -> io::Result<Signals> {
 }
 
 impl Signal {
+    /// The system's number of it.
+    pub fn number(self) -> i32 {
+        match self {
+            Self::Interrupt => SIGINT,
+            Self::Terminate => SIGTERM,
+        }
+    }
+
     /// Which signal a number stands for, if it is one that was asked for.
     pub(super) fn of(number: i32) -> Option<Self> {
         match number {

@@ -1,11 +1,13 @@
 //! What does one process of the bare pipeline do?
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashSet, VecDeque};
 use std::ffi::OsString;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
+
+use rustix::process::{Signal, set_parent_process_death_signal};
 
 use super::FileKind;
 use crate::journal::storage::{DiskStorage, Storage, StorageFile};
@@ -77,11 +79,13 @@ impl Place {
 }
 
 /// Runs one process of the pipeline: says by `listening` where it listens, and goes on until it is killed,
-/// or, unless it is the first, until the first one is gone.
+/// or until the process that has started it is gone.
 ///
 /// # Errors
 /// The system gives no file or no socket.
 pub fn run_stage(place: &Place, listening: impl FnOnce(SocketAddr)) -> io::Result<()> {
+    // Whoever has started it may be killed, and then nobody else ends it.
+    set_parent_process_death_signal(Some(Signal::KILL))?;
     let mut config = LoopConfig::default();
     if place.number != 1 {
         // Its one connection is a link.
@@ -97,7 +101,7 @@ pub fn run_stage(place: &Place, listening: impl FnOnce(SocketAddr)) -> io::Resul
         log,
         backups: Vec::new(),
         unread: VecDeque::new(),
-        greeted: HashMap::new(),
+        greeted: HashSet::new(),
         batch: Batch::default(),
         last_batch: 0,
         last_op: 0,
@@ -122,7 +126,7 @@ struct Stage {
     /// Clients with input that was not looked at.
     unread: VecDeque<ConnectionId>,
     /// Clients whose hello has come.
-    greeted: HashMap<ConnectionId, ()>,
+    greeted: HashSet<ConnectionId>,
     batch: Batch,
     last_batch: u64,
     last_op: u64,
@@ -210,7 +214,7 @@ impl Stage {
                 decode_frame(input.bytes(), FRAME_BODY_BYTES_MAX)
             {
                 if message.kind == Kind::HELLO {
-                    self.greeted.insert(id, ());
+                    self.greeted.insert(id);
                 } else {
                     self.batch.askers.push((id, message.number));
                     self.batch
@@ -222,7 +226,7 @@ impl Stage {
             if let Some(connection) = self.network.connection(id) {
                 *connection.input() = input;
             }
-            if self.greeted.remove(&id).is_some()
+            if self.greeted.remove(&id)
                 && let Some(out) = self.network.output(id)
             {
                 let hello = Hello::server("bare", ClusterId(0), ServerId(1), ViewNumber(0));
@@ -308,7 +312,10 @@ struct Log {
 impl Log {
     fn create(place: &Place) -> io::Result<Self> {
         let mut storage = DiskStorage::open(&place.folder)?;
-        let mut file = storage.create(&format!("{}.log", place.number))?;
+        let name = format!("lastword-bench-{}", std::process::id());
+        let mut file = storage.create(&name)?;
+        // It stays usable, and whatever ends this process, nothing stays behind.
+        storage.remove(&name)?;
         if place.kind == FileKind::Prepared {
             let zeros = vec![0; 1 << 20];
             for offset in (0..PREPARED_BYTES).step_by(zeros.len()) {
