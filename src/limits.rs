@@ -216,7 +216,7 @@ pub const TRANSACTION_AGE_MAX: Duration = Duration::from_secs(1);
 /// Bytes of the store's write-ahead log: beyond, it is checkpointed. What is moved then is synced at once, and
 /// a message that is acknowledged meanwhile waits for it: 64 MiB kept it for a tenth of a second.
 pub const CHECKPOINT_BYTES: u64 = 16 * 1024 * 1024;
-/// How much the store's thread leaves the processor to others, as `nice` has it: the loop is what people wait
+/// How much later than the loop the store's thread has the processor, in steps of `nice`: the loop is what people wait
 /// for.
 pub const STORE_NICENESS: i32 = 5;
 /// Bytes of applied ops that the store has not taken in: beyond, no new requests are taken.

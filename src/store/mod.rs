@@ -9,6 +9,7 @@ mod lists;
 mod loading;
 mod memory;
 mod migrating;
+mod niceness;
 mod pending;
 mod problem;
 mod run;

@@ -17,6 +17,7 @@ use std::thread::{self, JoinHandle};
 
 use work::Work;
 
+use super::niceness::be_nicer;
 use super::{Batch, Found, MadeSnapshot, MakeSnapshotError, Query, Store, StoreError};
 use crate::limits::{STORE_NICENESS, STORE_QUERIES_MAX};
 use crate::types::OpNumber;
@@ -77,8 +78,7 @@ impl StoreWorker {
         let thread = thread::Builder::new()
             .name("store".to_owned())
             .spawn(move || {
-                // Where that is not allowed it is only slower for the others.
-                let _ = rustix::process::setpriority_process(None, STORE_NICENESS);
+                be_nicer(STORE_NICENESS);
                 work.run();
             })?;
         Ok(Self {

@@ -21,11 +21,12 @@ use std::thread::{self, JoinHandle};
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use super::{TakeSnapshotError, Unfinished, be_nice};
+use super::{NICENESS, TakeSnapshotError, Unfinished};
 use crate::chat::change::Image;
 use crate::store::codec::{column, integer};
 use crate::store::inserting::message_checksum;
 use crate::store::lists::List;
+use crate::store::niceness::be_nicer;
 use crate::store::problem::Problem;
 use crate::store::run::Run;
 use crate::store::schema::{self, file_error, sync_folder_of};
@@ -76,7 +77,7 @@ impl SnapshotCheck {
             // Dropped last: the loop finds the result, or that there is none, when it is woken.
             let _wake = WakeAtEnd(wake);
             let sender = sender;
-            be_nice();
+            be_nicer(NICENESS);
             let checked = check(&file, unfinished, promised, &seen);
             // Nobody receives it: then it is given up, and so removed.
             let _ = sender.send(checked);

@@ -15,7 +15,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use super::{SnapshotReader, Trailer, Unfinished, be_nice, remove_snapshot};
+use super::{NICENESS, SnapshotReader, Trailer, Unfinished, remove_snapshot};
+use crate::limits::STORE_NICENESS;
+use crate::store::niceness::be_nicer;
 use crate::store::problem::Problem;
 use crate::store::schema::{BUSY_TIME_MAX, MODE, file_error, folder_of};
 use crate::store::{StoreError, loading};
@@ -95,7 +97,8 @@ impl SnapshotMaker {
     /// be left then.
     pub(in crate::store) fn of_database(database: PathBuf, left_free: u64) -> Self {
         Self::new(move |path, cancelled| {
-            be_nice();
+            // The store's thread, which starts this one, is nicer than the loop already.
+            be_nicer(NICENESS - STORE_NICENESS);
             make(&database, path, left_free, cancelled)
         })
     }

@@ -39,8 +39,8 @@ use super::schema::{beside, file_error};
 const MAGIC: &[u8; 4] = b"LWs1";
 /// The length of a trailer.
 const TRAILER_BYTES: usize = 16;
-/// How much later than the loop and its workers these threads get the processor. (On Linux each
-/// thread has a niceness of its own.)
+/// How much later than the loop and its workers these threads get the processor: a snapshot is not in
+/// a hurry, its server is.
 const NICENESS: i32 = 10;
 
 /// Removes what a crash has left of the snapshot at `path`, made or received, with what SQLite
@@ -105,10 +105,4 @@ impl Drop for Unfinished {
             log::warn!("the rest of a snapshot stays: {error}");
         }
     }
-}
-
-/// Lets everybody else have the processor first: a snapshot is not in a hurry, its server is.
-fn be_nice() {
-    // Where that is not allowed it is only slower for the others.
-    let _ = rustix::process::setpriority_process(None, NICENESS);
 }
