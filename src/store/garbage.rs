@@ -16,8 +16,11 @@ use crate::types::{AccountId, ConversationId};
 
 /// Messages and runs of an account removed, and conversations looked at, in one transaction.
 pub(super) const SLICE: u32 = 1024;
-// A run goes with all of its messages, so there has to be a slice for it.
+// A run goes with all of its messages, so that most have to find room in a slice.
 const _: () = assert!(RUN_BYTES_MAX + 2 < SLICE as usize);
+
+/// What is left of a slice for a conversation's messages when nothing was removed before.
+const LEFT_FOR_FIRST: u32 = SLICE - 1;
 
 const NEXT_ACCOUNT: &str = "SELECT account, conversation FROM garbage ORDER BY account LIMIT 1";
 const NEXT_CONVERSATION: &str = "
@@ -103,7 +106,9 @@ fn remove_runs_of(connection: &Connection, account: AccountId, most: u32) -> Res
 }
 
 /// Removes messages of a conversation, each run of them with its row, but at most so many. Answers
-/// how many more may go, or that there are more messages than that.
+/// how many more may go, or that there are more messages than that. A run that is alone in a slice
+/// goes whatever its length: it would not find more room in the next one, and nothing behind it
+/// would ever go.
 fn remove_messages_of(
     connection: &Connection,
     conversation: ConversationId,
@@ -114,10 +119,11 @@ fn remove_messages_of(
     let mut left = most;
     while let Some((list, run)) = next_run_of(connection, conversation)? {
         let ids = run.ids(list)?;
-        let Some(rest) = left.checked_sub(u32::try_from(ids.len()).unwrap_or(u32::MAX)) else {
+        let length = u32::try_from(ids.len()).unwrap_or(u32::MAX);
+        if length > left && left < LEFT_FOR_FIRST {
             return Ok(None);
-        };
-        left = rest;
+        }
+        left = left.saturating_sub(length);
         for id in ids {
             delete.execute(params![id])?;
         }

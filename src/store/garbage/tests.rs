@@ -104,6 +104,29 @@ fn what_nobody_can_read_goes_a_slice_at_a_time() {
 }
 
 #[test]
+fn a_run_that_is_longer_than_a_slice_goes_alone() {
+    let mut rows = Rows::with_accounts(&["alice", "bob"]);
+    rows.store.pending.lists.run_bytes_max = 4 * SLICE as usize;
+    let messages = 2 * i64::from(SLICE);
+    rows.talk(1, 2, messages.cast_unsigned());
+    rows.talk(1, 2, messages.cast_unsigned());
+    assert_eq!(rows.count("runs WHERE part = 2"), 2);
+    rows.delete(1);
+    rows.delete(2);
+    let mut left = vec![rows.count("messages")];
+    while rows.count("garbage") > 0 {
+        rows.apply(Vec::new());
+        left.push(rows.count("messages"));
+        assert!(left.len() < 10, "nothing goes any more: {left:?}");
+    }
+    left.dedup();
+    assert_eq!(left, [2 * messages, messages, 0]);
+    for table in ["messages", "runs", "conversations", "accounts"] {
+        assert_eq!(rows.count(table), 0, "{table}");
+    }
+}
+
+#[test]
 fn lists_of_an_account_go_a_slice_at_a_time() {
     let mut rows = Rows::with_accounts(&["alice", "bob"]);
     // A run for each message.
