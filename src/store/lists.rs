@@ -6,15 +6,13 @@
 //! conversation costs some bytes in memory, where an entry in an index would cost a walk down a
 //! tree; and where nothing follows anything, a row for each message is what an index would have.
 
-use std::collections::HashMap;
-
 use rusqlite::{Connection, params};
 
 use super::codec::integer;
 use super::problem::Problem;
 use super::run::{OpenRun, RUN_BYTES_MAX, Run};
 use crate::chat::change::Message;
-use crate::types::{AccountId, ConversationId};
+use crate::types::{AccountId, ConversationId, NumberMap};
 
 /// A transaction that adds to at most so many lists looks for the last run of each, and adds to
 /// that. So runs become long also where every message has a transaction of its own. Where there are
@@ -129,7 +127,7 @@ impl Stretch {
 #[derive(Debug)]
 pub(super) struct OpenLists {
     /// What comes behind all rows of the list.
-    runs: HashMap<List, OpenRun>,
+    runs: NumberMap<List, OpenRun>,
     /// No run has more bytes of differences.
     pub(super) run_bytes_max: usize,
     /// [`LISTS_REOPENED_MAX`], or what a test has in its place.
@@ -139,7 +137,7 @@ pub(super) struct OpenLists {
 impl Default for OpenLists {
     fn default() -> Self {
         Self {
-            runs: HashMap::new(),
+            runs: NumberMap::default(),
             run_bytes_max: RUN_BYTES_MAX,
             lists_reopened_max: LISTS_REOPENED_MAX,
         }
