@@ -92,7 +92,10 @@ fn a_newer_store_is_refused_and_left_as_it_is() {
     fs::write(&path, bytes).unwrap();
     let before = everything_in(folder.path());
     match SqliteStore::open(&path) {
-        Err(StoreError::Foreign(sentence)) => assert!(sentence.contains("format 3"), "{sentence}"),
+        Err(StoreError::Foreign(sentence)) => {
+            assert!(sentence.contains("has format 3, "), "{sentence}");
+            assert!(sentence.contains("knows formats 1 and 2: "), "{sentence}");
+        }
         other => panic!("{other:?}"),
     }
     assert_eq!(everything_in(folder.path()), before);

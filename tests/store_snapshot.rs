@@ -111,6 +111,28 @@ fn worker(path: &Path) -> (StoreWorker, Receiver<()>) {
     (StoreWorker::start(Box::new(store), wake).unwrap(), woken)
 }
 
+#[test]
+fn a_snapshot_of_another_format_is_refused_and_says_who_is_to_be_updated() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = SqliteStore::open(folder.path().join("store.db")).unwrap();
+    store.commit().unwrap();
+    let sound = snapshot(&store, folder.path());
+    for format in [1_u32, 3] {
+        let mut database = sound[..sound.len() - TRAILER_BYTES].to_vec();
+        database[60..64].copy_from_slice(&format.to_be_bytes());
+        let incoming = folder.path().join("incoming");
+        let refused = take(&incoming, &sealed(&database), OpNumber::ZERO).unwrap_err();
+        let sentence = refused.to_string();
+        assert!(
+            sentence.contains(&format!("has format {format}, ")),
+            "{sentence}"
+        );
+        assert!(sentence.contains("; update the older one"), "{sentence}");
+        assert!(!sentence.contains("--data"), "{sentence}");
+        assert!(!incoming.exists());
+    }
+}
+
 fn names_in(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).unwrap();
     let mut names: Vec<_> = entries

@@ -151,10 +151,10 @@ pub(super) const RUNS_TABLE: &str = "
 pub(super) fn examine(path: &Path) -> Result<bool, StoreError> {
     let accepted = accepted_path(path);
     if accepted.try_exists().map_err(file_error(&accepted))? {
-        return check_header(&accepted, FORMAT_CONVERTED).map(|()| true);
+        return check_header(&accepted).map(|_| true);
     }
     match fs::metadata(path) {
-        Ok(_) => check_header(path, FORMAT_CONVERTED).map(|()| true),
+        Ok(_) => check_header(path).map(|_| true),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(file_error(path)(error)),
     }
@@ -168,7 +168,7 @@ pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
     put_in_place(path)?;
     restrict(path)?;
     // Looked at before SQLite has the file: whoever else closes it takes SQLite's locks along.
-    let is_older = check_header(path, FORMAT).is_err();
+    let is_older = check_header(path)? < FORMAT;
     let mut connection = connect(path).map_err(|problem| problem.at(path))?;
     if is_older {
         migrating::migrate(&mut connection, path).map_err(|problem| problem.at(path))?;
@@ -187,7 +187,7 @@ pub(super) fn accepted(path: &Path) -> Result<Option<OpNumber>, StoreError> {
     if !accepted.try_exists().map_err(file_error(&accepted))? {
         return Ok(None);
     }
-    check_header(&accepted, FORMAT_CONVERTED)?;
+    check_header(&accepted)?;
     applied_in(&accepted)
         .map(Some)
         .map_err(|problem| problem.at(&accepted))
@@ -318,8 +318,22 @@ fn fill(draft: &Path) -> Result<(), Problem> {
     Ok(())
 }
 
-/// Reads whose file it is, without touching it, and that it has format `lowest` at least.
-pub(super) fn check_header(path: &Path, lowest: i32) -> Result<(), StoreError> {
+/// Reads whose file it is, without touching it, and that it has a format that can be opened. Answers
+/// which.
+fn check_header(path: &Path) -> Result<i32, StoreError> {
+    let format = format_of(path)?;
+    if !(FORMAT_CONVERTED..=FORMAT).contains(&format) {
+        return Err(StoreError::Foreign(format!(
+            "{} has format {format}, and this version of lastword knows formats {FORMAT_CONVERTED} and \
+             {FORMAT}: start the version that wrote it, or choose another data folder with --data",
+            path.display()
+        )));
+    }
+    Ok(format)
+}
+
+/// Reads whose file it is, without touching it, and answers its format, whichever that is.
+pub(super) fn format_of(path: &Path) -> Result<i32, StoreError> {
     let mut header = Vec::with_capacity(HEADER_BYTES);
     File::open(path)
         .and_then(|file| file.take(HEADER_BYTES as u64).read_to_end(&mut header))
@@ -333,14 +347,9 @@ pub(super) fn check_header(path: &Path, lowest: i32) -> Result<(), StoreError> {
             "{path} is not a store of lastword: move it away, or choose another data folder with --data"
         )));
     }
-    let format = i32::from_be_bytes([header[60], header[61], header[62], header[63]]);
-    if !(lowest..=FORMAT).contains(&format) {
-        return Err(StoreError::Foreign(format!(
-            "{path} has format {format}, and this version of lastword knows {FORMAT} alone: \
-             start the version that wrote it, or choose another data folder with --data"
-        )));
-    }
-    Ok(())
+    Ok(i32::from_be_bytes([
+        header[60], header[61], header[62], header[63],
+    ]))
 }
 
 /// Files of the owner alone; SQLite gives new ones the mode of the database.

@@ -149,7 +149,7 @@ fn check(
 ) -> Result<CheckedSnapshot, TakeSnapshotError> {
     let path = unfinished.path();
     file.sync_all().map_err(file_error(path))?;
-    schema::check_header(path, schema::FORMAT)?;
+    check_format(path)?;
     let image = match read_everything(path, cancelled) {
         Err(Problem::Sqlite(error))
             if error.sqlite_error_code() == Some(ErrorCode::OperationInterrupted) =>
@@ -165,6 +165,19 @@ fn check(
         });
     }
     Ok(CheckedSnapshot { unfinished, image })
+}
+
+/// What is older could be converted, but what sends it is to be updated anyway.
+fn check_format(path: &Path) -> Result<(), TakeSnapshotError> {
+    let format = schema::format_of(path)?;
+    if format == schema::FORMAT {
+        return Ok(());
+    }
+    let (known, version) = (schema::FORMAT, env!("CARGO_PKG_VERSION"));
+    Err(TakeSnapshotError::Store(StoreError::Foreign(format!(
+        "it has format {format}, and this server ({version}) uses format {known}: the server that sent \
+         it runs another version of lastword; update the older one of the two"
+    ))))
 }
 
 fn read_everything(path: &Path, cancelled: &Arc<AtomicBool>) -> Result<Image, Problem> {
