@@ -44,7 +44,9 @@
 //! written for this one. If not, something is wrong, and it is one of two things:
 //!
 //! - **Torn**: a crash cut a write short that was never synced. Nobody was told of its ops. What is
-//!   left of it is made zeros again, and the log goes on there.
+//!   left of it is made zeros again, and the log goes on there. (Where the file was another segment's,
+//!   this ends with the last header of a record that is left. Bytes without one stay behind it, as those
+//!   of the other segment do: they cannot be told from them, nor taken for a record.)
 //! - **Damaged**: something is gone that was synced. That must never be cut off in silence, since it
 //!   may have been acknowledged: opening fails, names file and offset, and changes nothing.
 //!
@@ -73,8 +75,8 @@
 //! - *While a torn end is made zeros.* Some of its sectors are zeros already. It is torn as before, or
 //!   shorter; the next opening goes on with it.
 //! - *In the first append after a torn end was cut.* The zeros were synced before the journal was
-//!   opened, so no remains of the old write can stand behind the new record, and be taken for its
-//!   successors, though their numbers would fit.
+//!   opened, so no record of the old write can stand behind the new one, and be taken for its
+//!   successor, though its number would fit.
 //! - *Between two segments of one batch.* The full segment is synced before the next one is made. If
 //!   the next is there, the full one is whole, and a bad record in it is damage. If not, the full one
 //!   is the last, and all it holds of this batch is kept or torn as above.
@@ -83,8 +85,8 @@
 //!   the new name is lost with the directory, the segment does not exist; no record in it can have
 //!   counted, because the directory is synced before the first.
 //! - *While a segment is made out of a spare file.* Its header is written under the spare name, which never
-//!   counts, and is safe before the file gets its final one. Whatever else is in it has the nonce of
-//!   another segment, and lower op numbers. The old name was gone for good before.
+//!   counts, and is safe before the file gets its final one. Whatever else is in it has lower op numbers
+//!   than all that is written into it from then on. The old name was gone for good before.
 //! - *After a segment was made, before its first record.* The last segment is empty, and its first op
 //!   comes next.
 //! - *While segments are released.* They go one at a time, oldest first, each for good before the
@@ -358,8 +360,10 @@ impl Journal {
         self.segments[0].cluster
     }
 
-    /// Deletes the segments of which no op beyond `up_to` is a part, but for the newest
-    /// [`Sizes::segments_kept`] of them, and never the last. Answers how many.
+    /// Lets go of the segments of which no op beyond `up_to` is a part, but for the newest
+    /// [`Sizes::segments_kept`] of them, and never the last. Answers how many. Their ops are gone then;
+    /// up to [`Sizes::segments_spare`] of the files wait to become other segments, and the rest is
+    /// deleted.
     pub fn release(&mut self, up_to: OpNumber) -> Result<usize, JournalError> {
         if self.poisoned {
             return Err(JournalError::Poisoned);
@@ -374,15 +378,15 @@ impl Journal {
             self.poisoned = true;
             let spare = self.segments[0].spare_name();
             let is_spare = self.spare.len() < self.sizes.segments_spare;
-            let taken_away = match is_spare {
-                true => self.storage.rename(&name, &spare),
-                false => self.storage.remove(&name),
+            let (action, taken_away) = match is_spare {
+                true => ("rename", self.storage.rename(&name, &spare)),
+                false => ("remove", self.storage.remove(&name)),
             };
             // One after the other: were the directory synced once for all, then a crash could
             // bring an older one back and not a newer one, and leave a gap.
             taken_away
                 .and_then(|()| self.storage.sync_directory())
-                .map_err(|source| JournalError::io("remove", self.storage.path(&name), source))?;
+                .map_err(|source| JournalError::io(action, self.storage.path(&name), source))?;
             self.poisoned = false;
             self.segments.pop_front();
             if is_spare {
@@ -446,6 +450,11 @@ impl Journal {
 
     fn begin_segment(&mut self, mut segment: Segment) -> Result<(), JournalError> {
         if let Some(spare) = self.spare.pop() {
+            debug_assert!(
+                segment::first_of_spare(&spare).is_some_and(|it| it < self.first()),
+                "{spare} is no older part of the log that begins with op {}",
+                self.first()
+            );
             segment.reused = true;
             self.file = segment.create_from(&mut *self.storage, &spare)?;
             let fail =

@@ -15,7 +15,9 @@
 //!
 //! The magic begins with 0xff, which no UTF-8 text holds, and the header CRC begins with the
 //! segment's nonce, which nobody outside knows. So neither what a user wrote nor what stood on the
-//! disk before is ever taken for a record.
+//! disk before is ever taken for a record. (Not even where a file was another segment's, whose records
+//! may have any of the 2^32 checksums: there, all that stood before has lower op numbers, and a record
+//! counts only if it is the op that has to come next, or one behind it.)
 
 use byteorder::{BigEndian, ByteOrder};
 

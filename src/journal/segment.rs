@@ -18,6 +18,11 @@
 //! file of the other name never holds anything. Nor does one whose name ends with `.segment.spare`: it was
 //! a segment that nobody needs any more, and becomes another one, since a file that is there already
 //! needs no zeros, and its blocks are known.
+//!
+//! What tells the records of a reused file from those that stood there before is the order of the ops:
+//! a spare comes from the beginning of the log, so that all it holds has lower numbers than any record
+//! that is ever written into it. That their nonces differ only makes it more unlikely still that one
+//! is taken for another: a record has of its nonce no more than the 32 bits of a checksum.
 
 use byteorder::{BigEndian, ByteOrder};
 
@@ -59,7 +64,7 @@ pub(super) struct Segment {
     /// have the same.
     pub nonce: u64,
     /// Its file was another segment's: behind its records stand those of that one, which have lower
-    /// numbers and another nonce.
+    /// numbers (and another nonce).
     pub reused: bool,
 }
 
@@ -107,14 +112,7 @@ impl Segment {
         bytes.resize(length as usize, 0);
         let mut file = storage.create(&unfinished).map_err(fail("create"))?;
         file.write_at(&bytes, 0).map_err(fail("write"))?;
-        file.sync().map_err(fail("sync"))?;
-        storage
-            .rename(&unfinished, &self.name())
-            .map_err(fail("rename"))?;
-        storage
-            .sync_directory()
-            .map_err(fail("sync the directory of"))?;
-        Ok(file)
+        self.finish(storage, file, &unfinished)
     }
 
     /// Makes the file out of one that is spare, whose length it keeps. It is there for good when this
@@ -132,10 +130,24 @@ impl Segment {
         };
         let mut file = storage.open(spare).map_err(fail("open"))?;
         file.write_at(&self.encode(), 0).map_err(fail("write"))?;
+        self.finish(storage, file, spare)
+    }
+
+    /// Makes what was written into the file `name` safe, and then gives it the name that counts, for
+    /// good.
+    fn finish(
+        &self,
+        storage: &mut dyn Storage,
+        mut file: Box<dyn StorageFile>,
+        name: &str,
+    ) -> Result<Box<dyn StorageFile>, JournalError> {
+        let path = storage.path(name);
+        let fail = |action| {
+            let path = path.clone();
+            move |source| JournalError::io(action, path, source)
+        };
         file.sync().map_err(fail("sync"))?;
-        storage
-            .rename(spare, &self.name())
-            .map_err(fail("rename"))?;
+        storage.rename(name, &self.name()).map_err(fail("rename"))?;
         storage
             .sync_directory()
             .map_err(fail("sync the directory of"))?;
@@ -193,6 +205,12 @@ pub(super) fn is_segment(name: &str) -> bool {
     is_numbered(name, FINISHED)
 }
 
+/// The op that the segment began with which is a spare one of this name; `None` if it is no such name.
+pub(super) fn first_of_spare(name: &str) -> Option<OpNumber> {
+    let digits = name.strip_suffix(SPARE)?;
+    digits.parse().ok().map(OpNumber)
+}
+
 /// Whether a file of this name is a segment that was never finished, or is one no more, and holds
 /// nothing.
 pub(super) fn is_nothing(name: &str) -> bool {
@@ -219,6 +237,7 @@ pub(super) fn mix(number: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::record;
     use super::super::storage::FaultyStorage;
     use super::*;
 
@@ -249,19 +268,65 @@ mod tests {
         let mut storage = FaultyStorage::new();
         storage.record();
         segment().create(&mut storage, 6000).unwrap();
+        assert_all_or_nothing(&storage, segment());
+    }
+
+    #[test]
+    fn a_crash_while_it_is_made_of_another_leaves_all_of_it_or_nothing() {
+        let mut storage = FaultyStorage::new();
+        let before = Segment {
+            first: OpNumber(1),
+            nonce: 98,
+            ..segment()
+        };
+        let mut file = before.create(&mut storage, 6000).unwrap();
+        let mut records = Vec::new();
+        for op in 1..=9 {
+            record::encode(
+                &mut records,
+                before.nonce,
+                OpNumber(op),
+                OpNumber(op - 1),
+                b"hello",
+            );
+        }
+        file.write_at(&records, RECORDS_BEGIN).unwrap();
+        file.sync().unwrap();
+        let spare = before.spare_name();
+        storage.rename(&before.name(), &spare).unwrap();
+        storage.sync_directory().unwrap();
+        storage.record();
+        let reused = Segment {
+            reused: true,
+            ..segment()
+        };
+        reused.create_from(&mut storage, &spare).unwrap();
+        assert_eq!(storage.list().unwrap(), [reused.name()]);
+        let contents = storage.contents(&reused.name());
+        assert_eq!(contents.len(), 6000);
+        assert!(contents[HEADER_BLOCK_BYTES..].starts_with(&records));
+        assert_all_or_nothing(&storage, reused);
+    }
+
+    /// Whatever a crash leaves after any step that was recorded: what has the name of a segment is
+    /// `made`, and everything else is nothing.
+    fn assert_all_or_nothing(storage: &FaultyStorage, made: Segment) {
         for steps in 0..=storage.steps() {
             let before = storage.after(steps);
-            for lost in 0..=before.unsynced() {
-                let mut piece = 0;
-                let left = before.crash(&mut |_| {
-                    piece += 1;
-                    piece != lost
-                });
-                for name in left.list().unwrap() {
-                    if is_segment(&name) {
-                        assert_eq!(Segment::read(&left, &name).unwrap(), segment());
-                    } else {
-                        assert!(is_nothing(&name));
+            // All but one of what is not safe is left, or that one alone.
+            for one in 0..=before.unsynced() {
+                for is_left in [false, true] {
+                    let mut piece = 0;
+                    let left = before.crash(&mut |_| {
+                        piece += 1;
+                        (piece == one) == is_left
+                    });
+                    for name in left.list().unwrap() {
+                        if is_segment(&name) {
+                            assert_eq!(Segment::read(&left, &name).unwrap(), made);
+                        } else {
+                            assert!(is_nothing(&name));
+                        }
                     }
                 }
             }

@@ -242,6 +242,43 @@ fn behind_the_records_of_a_reused_segment_a_torn_end_is_told_from_what_was_there
     assert!(matches!(error, JournalError::Damaged { .. }), "{error}");
 }
 
+#[test]
+fn records_that_stood_there_before_have_lower_numbers_and_do_not_count_even_if_their_nonce_fits() {
+    let storage = FaultyStorage::new();
+    let mut boxed: Box<dyn Storage> = Box::new(storage.clone());
+    let segment = |first, reused| Segment {
+        first: op(first),
+        cluster: CLUSTER,
+        nonce: 5,
+        reused,
+    };
+    let records = |ops: std::ops::RangeInclusive<u64>| {
+        let mut records = Vec::new();
+        for number in ops {
+            let op = op(number);
+            record::encode(&mut records, 5, op, OpNumber(number - 1), &body(op));
+        }
+        records
+    };
+    let before = segment(1, false);
+    let mut file = before.create(&mut *boxed, SIZES.segment_bytes).unwrap();
+    file.write_at(&records(1..=4), RECORDS_BEGIN).unwrap();
+    let spare = before.spare_name();
+    boxed.rename(&before.name(), &spare).unwrap();
+    let mut file = segment(21, true).create_from(&mut *boxed, &spare).unwrap();
+    file.write_at(&records(21..=21), RECORDS_BEGIN).unwrap();
+    file.sync().unwrap();
+    let contents = storage.contents(&name(21));
+    let (mut journal, recovery) = open(&storage);
+    assert_eq!((recovery.head, recovery.torn), (op(21), None));
+    assert_eq!(storage.contents(&name(21)), contents);
+    append(&mut journal, 1);
+    journal.sync().unwrap();
+    let (journal, recovery) = open(&storage);
+    assert_eq!((recovery.head, recovery.torn), (op(22), None));
+    assert_eq!(read(&journal, 20).unwrap(), [21, 22]);
+}
+
 /// Opens a journal, and appends and syncs so many ops.
 fn append_to(storage: &FaultyStorage, count: usize) {
     let (mut journal, _) = open(storage);

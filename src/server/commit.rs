@@ -276,7 +276,7 @@ impl Server {
             .min(self.transfers.held_back(self.now));
         let released = self.disk.release(up_to)?;
         if released > 0 {
-            log::debug!("deleted {released} journal segments: nobody needs ops up to {up_to}");
+            log::debug!("let go of {released} journal segments: nobody needs ops up to {up_to}");
         }
         Ok(())
     }
