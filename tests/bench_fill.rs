@@ -7,12 +7,14 @@ mod common;
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Read as _;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
-use common::PASSWORD;
 use common::files::{assert_untouched, listing};
-use common::server::{SERVER, TestServer, free_port, loopback};
+use common::server::{SERVER, TestServer, free_port, loopback, wait_for};
+use common::{PASSWORD, eventually};
+use rustix::process::{Pid, Signal, kill_process};
 
 const ACCOUNTS: usize = 20;
 const MESSAGES: u64 = 300;
@@ -121,6 +123,65 @@ fn a_folder_with_something_in_it_stays_as_it_is() {
     let filled = folder.path().join("filled");
     assert!(fill(&filled).status.success());
     assert_refused(&filled);
+}
+
+#[test]
+fn a_folder_that_was_not_filled_to_its_end_is_no_server_s_and_is_not_filled_again() {
+    let folder = tempfile::tempdir().expect("a folder for the test");
+    let data = folder.path().join("data");
+    let draft = data.join("unfinished-fill");
+    let mut filling = Command::new(env!("CARGO_BIN_EXE_bench"))
+        .args(["fill", "--accounts", "20", "--messages", "1000000000"])
+        .args(["--member", &loopback(free_port()).to_string()])
+        .arg("--data")
+        .arg(&data)
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("bench can be run");
+    let superblock = draft.join("server-1").join("superblock");
+    eventually("a server's data", || superblock.exists().then_some(()));
+    kill_process(Pid::from_child(&filling), Signal::INT).expect("SIGINT goes out");
+    let status = wait_for(&mut filling).expect("it ends");
+    assert!(!status.success());
+    let before = listing(&data);
+
+    let port = free_port();
+    let mut server = Command::new(SERVER)
+        .args(["127.0.0.1", &port.to_string(), "1", "--backups", "0"])
+        .arg("--data")
+        .arg(&data)
+        .env_remove("RUST_LOG")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the server can be run");
+    let status = wait_for(&mut server).expect("it does not start");
+    assert!(!status.success());
+    let mut said = String::new();
+    let mut stderr = server.stderr.take().expect("it is a pipe");
+    stderr.read_to_string(&mut said).expect("it is text");
+    assert!(said.contains(&draft.display().to_string()), "{said}");
+    assert_untouched(&data, &before);
+
+    let output = fill(&data);
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8(output.stderr).expect("what it says is text");
+    let sentence = format!(
+        "bench: {} is a filling that has not come to its end",
+        draft.display()
+    );
+    assert!(said.starts_with(&sentence), "{said}");
+    assert_untouched(&data, &before);
+
+    // With what is left gone, it is filled as any other.
+    fs::remove_dir_all(&draft).expect("it is ours");
+    assert!(fill(&data).status.success());
+    let names = fs::read_dir(&data).expect("it is there");
+    let names: Vec<_> = names
+        .map(|it| it.expect("it can be read").file_name())
+        .collect();
+    assert_eq!(names, ["server-1"]);
 }
 
 #[test]

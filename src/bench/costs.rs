@@ -124,7 +124,9 @@ pub fn fill_and_measure(
     let filled = fill(wanted, tell);
     // What is another's stays.
     let _removed = match &filled {
-        Ok(_) | Err(FillError::Broken { .. }) => Some(Removed(&wanted.data)),
+        Ok(_) | Err(FillError::Broken { .. } | FillError::Unmoved { .. }) => {
+            Some(Removed(&wanted.data))
+        }
         Err(_) => None,
     };
     filled?;

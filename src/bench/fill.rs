@@ -4,6 +4,9 @@
 //! replica numbers the ops, the journal syncs them, the chat applies them, and the store takes them in.
 //! Only the network is missing, and one password, hashed once, is everybody's.
 //!
+//! Until all of it is safe it is in a folder of its own in there, [`DRAFT`], where no server looks for
+//! it: one that starts on a folder whose filling was interrupted refuses it.
+//!
 //! The accounts `a0`, `a1`, … stand in a ring, and each talks with its neighbours on both sides. Two of
 //! them exchange [`EXCHANGE`] messages, then the next two: round and round, until there are enough. So
 //! everybody's history is spread over the whole of the store, while one after the other who writes is near
@@ -12,7 +15,7 @@
 use std::fmt::Write as _;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::journal::storage::{DataDirectory, ExamineError};
@@ -20,7 +23,7 @@ use crate::net::clock;
 use crate::server::RunError;
 use crate::server::offline::{Offline, password_hash};
 use crate::types::{
-    AccountId, ChatOp, InvalidPassword, Name, OpNumber, Origin, Outcome, Password, Text, Time,
+    AccountId, ChatOp, InvalidPassword, Name, OpNumber, Origin, Outcome, Password, Text,
 };
 
 pub use super::load::{SIZE_MAX, SIZE_MIN};
@@ -35,6 +38,8 @@ pub const PASSWORD_DEFAULT: &str = "correct-horse";
 pub const MEMBER_DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 5001);
 /// Messages that two accounts exchange before it is the turn of the next two.
 pub const EXCHANGE: u64 = 4;
+/// What the data folder holds until it is filled.
+pub const DRAFT: &str = "unfinished-fill";
 /// What a text is filled up with, behind its number.
 const FILLER: &str = " and so on, as people write to each other all day long";
 
@@ -84,6 +89,12 @@ pub enum FillError {
          changed", .0.display()
     )]
     NotEmpty(PathBuf),
+    /// It is being filled, or that was interrupted.
+    #[error(
+        "{} is a filling that has not come to its end: remove it if nothing is at work there any more; \
+         nothing was changed", .0.display()
+    )]
+    Interrupted(PathBuf),
     /// It cannot be looked at.
     #[error(transparent)]
     Examine(#[from] ExamineError),
@@ -94,12 +105,20 @@ pub enum FillError {
     #[error("{0}")]
     Hash(io::Error),
     /// It cannot be written to, or not any more.
-    #[error("{error}; what is in {} is not all that was asked for: remove it", data.display())]
+    #[error("{error}; what is in {} is not all that was asked for: remove it", draft.display())]
     Broken {
-        /// The folder.
-        data: PathBuf,
+        /// What was filled.
+        draft: PathBuf,
         /// What has failed.
         error: Box<RunError>,
+    },
+    /// Everything is written, and cannot be put where a server looks for it.
+    #[error("what is in {} cannot be moved out of it: {error}; remove it", draft.display())]
+    Unmoved {
+        /// What was filled.
+        draft: PathBuf,
+        /// What the system says.
+        error: io::Error,
     },
 }
 
@@ -111,17 +130,30 @@ pub enum FillError {
 pub fn fill(fill: &Fill, tell: &mut dyn FnMut(Progress)) -> Result<Filled, FillError> {
     let begun = clock::now();
     Password::parse(&fill.password)?;
+    let draft = fill.data.join(DRAFT);
     match DataDirectory::examine(&fill.data)? {
         DataDirectory::Missing | DataDirectory::Empty => {}
+        DataDirectory::Foreign { entry } if entry == draft => {
+            return Err(FillError::Interrupted(draft));
+        }
         DataDirectory::Slots(_) | DataDirectory::Foreign { .. } => {
             return Err(FillError::NotEmpty(fill.data.clone()));
         }
     }
     let hash = password_hash(&fill.password).map_err(FillError::Hash)?;
-    let filled = write(fill, &hash, begun, tell);
-    filled.map_err(|error| FillError::Broken {
-        data: fill.data.clone(),
-        error: Box::new(error),
+    let last = match write(fill, &draft, &hash, tell) {
+        Ok(last) => last,
+        Err(error) => {
+            let error = Box::new(error);
+            return Err(FillError::Broken { draft, error });
+        }
+    };
+    if let Err(error) = DataDirectory::adopt(&fill.data, &draft) {
+        return Err(FillError::Unmoved { draft, error });
+    }
+    Ok(Filled {
+        last,
+        took: clock::now().since(begun),
     })
 }
 
@@ -130,14 +162,15 @@ pub fn account_name(place: usize) -> Name {
     Name::parse(&format!("a{place}")).expect("a letter and no more than twenty digits")
 }
 
+/// Writes everything into a data folder, and answers the last op. Nobody works in it any more then.
 fn write(
     fill: &Fill,
+    data: &Path,
     hash: &str,
-    begun: Time,
     tell: &mut dyn FnMut(Progress),
-) -> Result<Filled, RunError> {
+) -> Result<OpNumber, RunError> {
     let mut writer = Writer {
-        offline: Offline::found(&fill.data, fill.member)?,
+        offline: Offline::found(data, fill.member)?,
         progress: Progress {
             done: 0,
             of: 2 * fill.accounts as u64 + fill.messages,
@@ -176,10 +209,7 @@ fn write(
         writer.ask(acknowledge, &mut |_| {})?;
     }
     writer.settle(&mut |_| {})?;
-    Ok(Filled {
-        last: writer.offline.finish()?,
-        took: clock::now().since(begun),
-    })
+    Ok(writer.offline.finish()?)
 }
 
 /// Text mode's: no session has to remember anything.

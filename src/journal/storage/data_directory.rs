@@ -96,6 +96,22 @@ impl DataDirectory {
         Ok(Self::Slots(states.collect::<Result<_, _>>()?))
     }
 
+    /// Lets the one slot of `draft`, a data directory inside of the one at `path`, be in that one from
+    /// now on, wholly and for good, and removes `draft`. No process may work in the slot at that
+    /// moment.
+    ///
+    /// # Errors
+    /// What was not moved is in `draft`, where no server looks for it.
+    pub fn adopt(path: &Path, draft: &Path) -> io::Result<()> {
+        for entry in fs::read_dir(draft)? {
+            let name = entry?.file_name();
+            fs::rename(draft.join(&name), path.join(&name))?;
+        }
+        sync_directory(path)?;
+        fs::remove_dir(draft)?;
+        sync_directory(path)
+    }
+
     /// Takes the lowest slot that no live process has locked, or `slot`, and creates the folders
     /// that are missing (with mode 0700).
     pub fn claim(path: &Path, slot: Option<u32>) -> Result<Slot, ClaimError> {

@@ -25,6 +25,22 @@ fn with_data() -> TempDir {
 }
 
 #[test]
+fn a_draft_is_nobody_s_until_its_slot_is_adopted() {
+    let directory = tempdir().unwrap();
+    let path = directory.path();
+    let draft = path.join("draft");
+    let slot = DataDirectory::claim(&draft, Some(1)).unwrap();
+    fs::write(slot.directory().join(superblock::FILE), "data").unwrap();
+    drop(slot);
+    let entry = draft.clone();
+    assert_eq!(examine(path), DataDirectory::Foreign { entry });
+    DataDirectory::adopt(path, &draft).unwrap();
+    assert_eq!(names(path), ["server-1"]);
+    let slot = DataDirectory::claim(path, None).unwrap();
+    assert_eq!((slot.number(), slot.has_data()), (1, true));
+}
+
+#[test]
 fn the_first_server_gets_slot_1_in_folders_of_its_owner_alone() {
     let parent = tempdir().unwrap();
     let path = parent.path().join("data/127.0.0.1_5000");
