@@ -17,7 +17,7 @@ use lastword::journal::storage::FaultyStorage;
 use lastword::journal::{Journal, JournalError, Recovery, Sizes};
 use lastword::types::{ClusterId, OpNumber};
 
-use self::run::Run;
+use self::run::{Reuse, Run};
 
 const SIZES: Sizes = Sizes {
     segment_bytes: 4096 + 640,
@@ -26,6 +26,9 @@ const SIZES: Sizes = Sizes {
     segments_spare: 1,
 };
 const CLUSTER: ClusterId = ClusterId(0xc1);
+
+/// What a run does with its journal.
+const ACTIONS: u64 = 14;
 
 /// Small random numbers that can be had again (splitmix64).
 struct Random(u64);
@@ -48,7 +51,7 @@ impl Random {
 }
 
 /// Runs `check` for each seed, and says which one failed.
-fn for_each_seed(seeds: std::ops::Range<u64>, check: impl Fn(u64)) {
+fn for_each_seed(seeds: std::ops::Range<u64>, mut check: impl FnMut(u64)) {
     for seed in seeds {
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| check(seed))) {
             eprintln!("this was seed {seed}");
@@ -112,9 +115,11 @@ fn for_each_crash(
 
 #[test]
 fn what_was_acknowledged_survives_every_power_cut_at_every_step() {
+    let mut reuse = Reuse::default();
     for_each_seed(0..200, |seed| {
         let mut run = Run::new(seed);
-        run.live(14).unwrap();
+        run.live(ACTIONS).unwrap();
+        reuse.add(run.reuse);
         let mut random = Random(!seed);
         for steps in 0..=run.storage.steps() {
             let promise = run.promise_after(steps);
@@ -125,6 +130,8 @@ fn what_was_acknowledged_survives_every_power_cut_at_every_step() {
             });
         }
     });
+    assert!(reuse.made >= 50, "{reuse:?}");
+    assert!(reuse.cut >= 10 && reuse.gone_on >= 10, "{reuse:?}");
 }
 
 #[test]
@@ -135,14 +142,16 @@ fn what_was_acknowledged_survives_every_failing_write_and_sync() {
         ("a sync", 1, FaultyStorage::fail_sync),
         ("a full disk", 293, FaultyStorage::limit_growth),
     ];
+    let mut reuse = Reuse::default();
     for_each_seed(1000..1025, |seed| {
         for (name, stride, fault) in faults {
             let mut random = Random(!seed);
             for place in 0.. {
                 let mut run = Run::new(seed);
                 fault(&run.storage, place * stride);
-                let Err(error) = run.live(14) else {
+                let Err(error) = run.live(ACTIONS) else {
                     assert!(!run.storage.has_failed(), "{name}: nobody was told");
+                    reuse.add(run.reuse);
                     assert!(place > 0, "{name} never failed");
                     break;
                 };
@@ -155,13 +164,16 @@ fn what_was_acknowledged_survives_every_failing_write_and_sync() {
             }
         }
     });
+    assert!(reuse.made > 0 && reuse.cut > 0, "{reuse:?}");
 }
 
 #[test]
 fn a_cut_is_finished_or_never_was_whatever_else_happens_in_the_recovery() {
+    let mut reuse = Reuse::default();
     for_each_seed(2000..2012, |seed| {
         let mut run = Run::new(seed);
-        run.live(14).unwrap();
+        run.live(ACTIONS).unwrap();
+        reuse.add(run.reuse);
         let mut random = Random(!seed);
         for steps in 0..=run.storage.steps() {
             let promise = run.promise_after(steps);
@@ -189,4 +201,5 @@ fn a_cut_is_finished_or_never_was_whatever_else_happens_in_the_recovery() {
             }
         }
     });
+    assert!(reuse.made > 0 && reuse.cut > 0, "{reuse:?}");
 }

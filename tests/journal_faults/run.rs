@@ -25,6 +25,26 @@ pub struct Promise {
     pub cutting: Option<u64>,
 }
 
+/// What became of files that were another segment's before.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Reuse {
+    /// So many segments were made out of a spare one.
+    pub made: usize,
+    /// So often the log was cut off inside of one.
+    pub cut: usize,
+    /// So often the journal was opened again where one was the last, and went on in it.
+    pub gone_on: usize,
+}
+
+impl Reuse {
+    /// Counts those of another run, too.
+    pub fn add(&mut self, other: Self) {
+        self.made += other.made;
+        self.cut += other.cut;
+        self.gone_on += other.gone_on;
+    }
+}
+
 /// A journal on its way through a random life.
 pub struct Run {
     random: Random,
@@ -38,6 +58,10 @@ pub struct Run {
     cuts: Vec<CutFile>,
     /// After each call that came back, oldest first; the first one promises nothing.
     pub promises: Vec<Promise>,
+    /// What it did with files that were another segment's.
+    pub reuse: Reuse,
+    /// The last segment, if the journal was opened with it and has not written to it since.
+    reopened: Option<String>,
 }
 
 impl Run {
@@ -61,6 +85,8 @@ impl Run {
             logs: vec![Vec::new()],
             cuts: Vec::new(),
             promises: vec![nothing],
+            reuse: Reuse::default(),
+            reopened: None,
         }
     }
 
@@ -68,24 +94,27 @@ impl Run {
     pub fn live(&mut self, actions: u64) -> Result<(), JournalError> {
         let mut journal = create_after(&self.storage, self.base)?;
         self.promise(|it| it.created = true);
+        if self.random.below(2) == 0 {
+            self.begin_in_a_reused_segment(&mut journal)?;
+        }
         for _ in 0..actions {
-            match self.random.below(14) {
-                0..5 => self.append(&mut journal),
-                5..9 => self.sync(&mut journal)?,
-                9 => {
-                    let up_to = self.base + self.random.below(journal.synced().0 - self.base + 1);
-                    // It may happen from now on, whether the call comes back or not.
-                    self.promise(|it| it.released = it.released.max(up_to));
-                    journal.release(OpNumber(up_to))?;
-                    self.promise(|_| {});
+            match self.random.below(16) {
+                0..6 => self.append(&mut journal),
+                6..10 => self.sync(&mut journal)?,
+                10..12 => {
+                    // Nearly all of it, more often than not: only then is a file left over.
+                    let synced = journal.synced().0 - self.base;
+                    let held_back = self.random.below(synced + 1) / (1 + self.random.below(9));
+                    self.release(&mut journal, self.base + synced - held_back)?;
                 }
-                10..12 => self.truncate(&mut journal)?,
+                12..14 => self.truncate(&mut journal)?,
                 _ => {
                     // The process is killed: what was only appended is gone.
                     drop(journal);
                     let (reopened, recovery) = open(&self.storage)?;
                     assert_eq!(recovery.cut, None);
                     journal = reopened;
+                    self.reopened = self.last_reused();
                     let count = (recovery.head.0 - self.base) as usize;
                     self.log().truncate(count);
                     self.promise(|it| it.synced = recovery.head.0);
@@ -100,23 +129,82 @@ impl Run {
         self.logs.last_mut().expect("there is the first")
     }
 
+    /// Fills some segments, releases them, and begins a new one, which is made out of what is spare.
+    fn begin_in_a_reused_segment(&mut self, journal: &mut Journal) -> Result<(), JournalError> {
+        for _ in 0..4 {
+            self.append_one(journal, 600);
+        }
+        self.sync(journal)?;
+        self.release(journal, journal.synced().0)?;
+        for _ in 0..2 {
+            self.append_one(journal, 30);
+        }
+        self.sync(journal)
+    }
+
+    fn release(&mut self, journal: &mut Journal, up_to: u64) -> Result<(), JournalError> {
+        // It may happen from now on, whether the call comes back or not.
+        self.promise(|it| it.released = it.released.max(up_to));
+        journal.release(OpNumber(up_to))?;
+        self.promise(|_| {});
+        Ok(())
+    }
+
     fn append(&mut self, journal: &mut Journal) {
         for _ in 0..=self.random.below(4) {
             let length = match self.random.below(8) {
                 0 => self.random.below(900),
                 _ => self.random.below(60),
             };
-            let body = self.random.bytes(length);
-            journal.append(journal.head().next(), &body);
-            self.log().push(body);
+            self.append_one(journal, length);
         }
     }
 
+    fn append_one(&mut self, journal: &mut Journal, length: u64) {
+        let body = self.random.bytes(length);
+        journal.append(journal.head().next(), &body);
+        self.log().push(body);
+    }
+
     fn sync(&mut self, journal: &mut Journal) -> Result<(), JournalError> {
+        let before = (journal.synced(), self.segments());
         let synced = journal.sync()?.0;
         assert_eq!(synced, self.base + self.log().len() as u64);
         self.promise(|it| it.synced = synced);
+        if before.0 < journal.synced() {
+            self.count_reuse(&before.1);
+        }
         Ok(())
+    }
+
+    /// After a sync that has written something, and before which there were these segments.
+    fn count_reuse(&mut self, before: &[String]) {
+        let now = self.segments();
+        let made = now.iter().filter(|it| !before.contains(it));
+        self.reuse.made += made.filter(|it| self.is_reused(it)).count();
+        if let Some(reopened) = self.reopened.take()
+            && now.last() == Some(&reopened)
+        {
+            self.reuse.gone_on += 1;
+        }
+    }
+
+    /// The names of the journal's segments, in order.
+    fn segments(&self) -> Vec<String> {
+        let mut names = self.storage.list().expect("it is in memory");
+        names.retain(|it| it.ends_with(".segment"));
+        names
+    }
+
+    /// Whether the header of a segment says that its file was another one's.
+    fn is_reused(&self, segment: &str) -> bool {
+        self.storage.contents(segment)[48] == 1
+    }
+
+    /// The last segment, if its file was another one's.
+    fn last_reused(&self) -> Option<String> {
+        let last = self.segments().pop()?;
+        self.is_reused(&last).then_some(last)
     }
 
     fn truncate(&mut self, journal: &mut Journal) -> Result<(), JournalError> {
@@ -135,6 +223,8 @@ impl Run {
             self.logs.push(rest);
             self.cuts.push(cut);
             self.promise(|it| it.log += 1);
+            let first = self.last_reused().and_then(|it| it[..20].parse().ok());
+            self.reuse.cut += usize::from(first.is_some_and(|it: u64| it <= after));
         }
         self.promise(|it| {
             it.synced = after.min(head);
