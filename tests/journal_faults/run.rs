@@ -283,9 +283,16 @@ impl Run {
         // Other bodies than those that were torn or cut off, for the same ops.
         let first = journal.first().0;
         let mut bodies = read(journal, first - 1).unwrap();
-        for _ in 0..3 {
+        for _ in 0..=random.below(3) {
             for _ in 0..=random.below(2) {
-                let length = random.below(100);
+                // As long as the one that was torn, it ends where the remains of the next one would
+                // pass for its successor.
+                let index = (first - 1 - self.base) as usize + bodies.len();
+                let torn = self.logs.iter().find_map(|log| log.get(index));
+                let length = match torn {
+                    Some(body) if random.below(4) > 0 => body.len() as u64,
+                    _ => random.below(100),
+                };
                 bodies.push(random.bytes(length));
                 journal.append(journal.head().next(), bodies.last().unwrap());
             }
