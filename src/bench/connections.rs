@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::fill::FillError;
 use crate::limits::HANDSHAKE_TIME_MAX;
 use crate::net::{CloseReason, ConnectionId, Event, EventLoop, LoopConfig, Signal, clock};
-use crate::types::{RequestNumber, Time};
+use crate::types::{ErrorCode, RequestNumber, Time};
 use crate::wire::decoded::Decoded;
 use crate::wire::hello::{Hello, Role, encode_hello};
 use crate::wire::message::{Answer, NoteKind, Push, Refusal, Request};
@@ -72,6 +72,18 @@ pub enum BenchError {
     /// The loop itself has failed.
     #[error("the event loop failed: {0}")]
     Loop(#[from] io::Error),
+}
+
+impl BenchError {
+    /// Whether the server may have had no room for one more client.
+    pub(super) fn is_of_a_full_server(&self) -> bool {
+        match self {
+            Self::Refused { refusal, .. } => refusal.code == ErrorCode::Busy,
+            // One of very many that are too many is not even told so.
+            Self::Closed(_) => true,
+            _ => false,
+        }
+    }
 }
 
 /// Connections to one server.

@@ -65,10 +65,8 @@ impl Entrance {
             password: format!("{:032x}", random_bits()),
             writers: (0..writers).map(|n| name(&n.to_string())).collect(),
         };
-        let entered = entrance
-            .create_accounts()
-            .and_then(|()| entrance.log_in(sessions))
-            .and_then(|()| entrance.add(count));
+        entrance.create_accounts()?;
+        let entered = entrance.log_in(sessions).and_then(|()| entrance.add(count));
         match entered {
             Ok(()) => Ok(entrance),
             Err(error) => {
@@ -133,12 +131,7 @@ impl Entrance {
             let questions: Vec<_> = (begin..)
                 .zip(&logins)
                 .map(|(place, (id, writer))| {
-                    let request = Request::Login {
-                        name: writer.as_str(),
-                        password: &self.password,
-                        session: Some(*id),
-                        deliver: Deliver::Nothing,
-                    };
+                    let request = login(writer, &self.password, *id, Deliver::Nothing);
                     (place, ENTERING, request)
                 })
                 .collect();
@@ -203,15 +196,9 @@ impl Entrance {
         }
         self.connections.add(count)?;
         let id = SessionId(random_bits());
-        let login = Request::Login {
-            name: self.recipient.as_str(),
-            password: &self.password,
-            session: Some(id),
-            deliver: Deliver::Unread,
-        };
-        let answers = self
-            .connections
-            .ask("a login", &[(begin, ENTERING, login)])?;
+        let request = login(&self.recipient, &self.password, id, Deliver::Unread);
+        let questions = [(begin, ENTERING, request)];
+        let answers = self.connections.ask("a login", &questions)?;
         let Some(Answer::LoggedIn {
             secret: Some(secret),
             ..
@@ -238,13 +225,9 @@ impl Entrance {
     pub fn enter_as_recipient(&mut self) -> Result<usize, BenchError> {
         let place = self.connections.count();
         self.connections.add(1)?;
-        let login = Request::Login {
-            name: self.recipient.as_str(),
-            password: &self.password,
-            session: Some(SessionId(random_bits())),
-            deliver: Deliver::Nothing,
-        };
-        let questions = [(place, ENTERING, login)];
+        let session = SessionId(random_bits());
+        let request = login(&self.recipient, &self.password, session, Deliver::Nothing);
+        let questions = [(place, ENTERING, request)];
         self.connections.ask("a login", &questions)?;
         Ok(place)
     }
@@ -260,7 +243,7 @@ impl Entrance {
         let deleted = loop {
             match self.delete_accounts() {
                 // A server that was full has not noticed yet that it no longer is.
-                Err(_) if tries < DELETIONS_TRIED => {
+                Err(error) if error.is_of_a_full_server() && tries < DELETIONS_TRIED => {
                     tries += 1;
                     std::thread::sleep(DELETION_TRIED_AGAIN_AFTER);
                 }
@@ -287,7 +270,11 @@ impl Entrance {
         let logins: Vec<_> = names
             .iter()
             .enumerate()
-            .map(|(place, name)| (place, ENTERING, self.login(name, SessionId(random_bits()))))
+            .map(|(place, name)| {
+                let session = SessionId(random_bits());
+                let request = login(name, &self.password, session, Deliver::Nothing);
+                (place, ENTERING, request)
+            })
             .collect();
         connections.ask("a login", &logins)?;
         let delete = Request::Delete {
@@ -299,14 +286,19 @@ impl Entrance {
         connections.ask("an account's end", &deletions)?;
         Ok(())
     }
+}
 
-    fn login<'a>(&'a self, name: &'a Name, session: SessionId) -> Request<'a> {
-        Request::Login {
-            name: name.as_str(),
-            password: &self.password,
-            session: Some(session),
-            deliver: Deliver::Nothing,
-        }
+fn login<'a>(
+    name: &'a Name,
+    password: &'a str,
+    session: SessionId,
+    deliver: Deliver,
+) -> Request<'a> {
+    Request::Login {
+        name: name.as_str(),
+        password,
+        session: Some(session),
+        deliver,
     }
 }
 

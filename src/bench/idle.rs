@@ -16,7 +16,6 @@ use super::entrance::Entrance;
 use super::process::Process;
 use crate::net::clock;
 use crate::net::descriptors::clients_within_limit;
-use crate::types::ErrorCode;
 
 /// Most clients that do nothing: what more there is has to fit beside them into a server's default.
 pub const CLIENTS_MAX: usize = 19_900;
@@ -218,12 +217,9 @@ fn rest(connections: &mut Connections, time: Duration) -> Result<(), BenchError>
 
 /// What it means that no more could come in.
 fn full(came: usize, wanted: usize, why: BenchError) -> IdleError {
-    let is_full = match &why {
-        BenchError::Refused { refusal, .. } => refusal.code == ErrorCode::Busy,
-        // One of very many that are too many is not even told so.
-        BenchError::Closed(_) => came > 0,
-        _ => false,
-    };
+    // The very first one is closed for another reason.
+    let is_first = came == 0 && matches!(why, BenchError::Closed(_));
+    let is_full = why.is_of_a_full_server() && !is_first;
     match is_full {
         true => IdleError::Full { came, wanted, why },
         false => why.into(),
@@ -233,6 +229,7 @@ fn full(came: usize, wanted: usize, why: BenchError) -> IdleError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::types::ErrorCode;
 
     #[test]
     fn figures_are_for_each_client_and_second() {

@@ -2,13 +2,13 @@
 //! then everything that they made true.
 
 use super::{Fatal, Server, WorkTime};
-use crate::chat::Effects;
 use crate::chat::change::Change;
+use crate::chat::{Effects, State};
 use crate::limits::{STORE_LAG_BYTES_MAX, UNCOMMITTED_BYTES_MAX};
 use crate::net::{ConnectionId, clock};
 use crate::replica::{Entry, Input, LinkId, Output, Ticket, apply_to_cluster};
 use crate::store::{Batch, Found, Query, StoreAnswer};
-use crate::types::{ChatOp, ErrorCode, Op, OpNumber, Outcome, RequestNumber, Time};
+use crate::types::{ChatOp, Cluster, ErrorCode, Op, OpNumber, Outcome, RequestNumber, Time};
 use crate::wire::message::Answer;
 use crate::wire::operation::decode_op;
 
@@ -180,18 +180,10 @@ impl Server {
             debug_assert!(self.changes.is_empty(), "a change came after its op");
             return;
         }
-        let mut changes = std::mem::take(&mut self.changes);
-        self.state.flush_sessions(&mut changes);
-        if std::mem::take(&mut self.cluster_changed)
-            && let Some(cluster) = &self.cluster
-        {
-            changes.push(Change::Cluster(cluster.clone()));
-        }
-        let batch = Batch {
-            applied: self.applied,
-            clock: self.state.clock(),
-            changes,
-        };
+        let changes = std::mem::take(&mut self.changes);
+        let cluster = self.cluster.as_ref();
+        let cluster = cluster.filter(|_| std::mem::take(&mut self.cluster_changed));
+        let batch = batch(&mut self.state, self.applied, changes, cluster);
         self.handed_over = self.applied;
         let bytes = batch.changes.iter().map(memory_of).sum();
         self.store.apply(batch, bytes);
@@ -307,6 +299,23 @@ impl Server {
             }
             _ => unreachable!("the store answers what it was asked"),
         }
+    }
+}
+
+/// What ops have changed up to `applied`, for the store: `changes`, and what has changed in the sessions; and the
+/// cluster, if it has.
+pub(super) fn batch(
+    state: &mut State,
+    applied: OpNumber,
+    mut changes: Vec<Change>,
+    cluster: Option<&Cluster>,
+) -> Batch {
+    state.flush_sessions(&mut changes);
+    changes.extend(cluster.map(|cluster| Change::Cluster(cluster.clone())));
+    Batch {
+        applied,
+        clock: state.clock(),
+        changes,
     }
 }
 

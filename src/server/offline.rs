@@ -10,6 +10,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 
+use super::commit::batch;
 use super::disk::Disk;
 use super::opening::Opened;
 use super::{Fatal, RunError, StartError, random};
@@ -21,7 +22,7 @@ use crate::limits::{
 };
 use crate::net::clock;
 use crate::replica::{Config, Entry, Input, Output, Replica, Ticket};
-use crate::store::{Batch, SqliteStore, Store};
+use crate::store::{SqliteStore, Store};
 use crate::types::{ChatOp, Op, OpNumber, Outcome, Timestamp};
 use crate::wire::operation::{decode_op, encode_op};
 
@@ -195,18 +196,10 @@ impl Offline {
         if self.handed_over == self.applied {
             return Ok(());
         }
-        let mut changes = std::mem::take(&mut self.changes);
-        self.state.flush_sessions(&mut changes);
-        if std::mem::take(&mut self.cluster_changed)
-            && let Some(cluster) = self.replica.cluster()
-        {
-            changes.push(Change::Cluster(cluster.clone()));
-        }
-        let batch = Batch {
-            applied: self.applied,
-            clock: self.state.clock(),
-            changes,
-        };
+        let changes = std::mem::take(&mut self.changes);
+        let cluster = self.replica.cluster();
+        let cluster = cluster.filter(|_| std::mem::take(&mut self.cluster_changed));
+        let batch = batch(&mut self.state, self.applied, changes, cluster);
         self.store.apply(batch)?;
         self.handed_over = self.applied;
         if self.handed_over.0 - self.committed.0 < TRANSACTION_OPS_MAX {
