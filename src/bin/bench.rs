@@ -122,7 +122,7 @@ fn one_load(arguments: &Arguments) -> Result<(), Failure> {
     let address = address_of(&arguments.target.server)?;
     let load = arguments.load.load();
     let mut progress = Progress::new("");
-    let figures = measure(address, &load, &mut |second| progress.second(second));
+    let figures = measure(address, &load, &mut |second| progress.second(second, &load));
     progress.done();
     let figures = figures?;
     let shown = match json {
@@ -186,7 +186,7 @@ fn told(
     measure: impl FnOnce(&mut dyn FnMut(&Second)) -> Result<Figures, BenchError>,
 ) -> Result<Figures, BenchError> {
     let mut progress = Progress::new(&format!("{what}{}x{} ", load.clients, load.depth));
-    let figures = measure(&mut |second| progress.second(second));
+    let figures = measure(&mut |second| progress.second(second, load));
     progress.done();
     figures
 }

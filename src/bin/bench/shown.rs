@@ -28,11 +28,18 @@ impl Progress {
         }
     }
 
-    /// A second has passed.
-    pub fn second(&mut self, second: &Second) {
+    /// A second of a load has passed. Behind the last one it takes a while until the load has ended and
+    /// all of it is looked up.
+    pub fn second(&mut self, second: &Second, load: &Load) {
+        let last = load.window.as_secs_f64().ceil().max(1.0) as usize;
         self.say(&format!(
-            "{} s: {} messages, p50 {}, p99 {}",
+            "{} of {last} s{}: {} messages, p50 {}, p99 {}",
             second.at + 1,
+            if second.at + 1 == last {
+                ", now it is looked up"
+            } else {
+                ""
+            },
             grouped(second.acknowledged as f64),
             short(second.p50),
             short(second.p99),
