@@ -180,6 +180,12 @@ pub const MEMBERS_MAX: usize = 9;
 pub const SERVERS_MAX: usize = 32;
 /// Promises that bind at a time: beyond, a server promises nothing new before one is released.
 pub const BINDINGS_MAX: usize = 8;
+/// Earlier processes of a server that its folder is known to continue. An older one is forgotten: a
+/// cold start that has to ask for exactly that one waits for ever. (Only a process that may have been
+/// a member counts, not each start.)
+pub const DESCENT_MAX: usize = 128;
+/// The newest of them that servers tell each other about a third one.
+pub const GOSSIPED_DESCENT_MAX: usize = 8;
 /// Longest body of a frame between servers.
 pub const PEER_FRAME_BODY_BYTES_MAX: usize = 1024 * 1024;
 /// Bytes of ops in one Prepare: the rest follows in the next (a longer single op goes alone).

@@ -5,7 +5,7 @@
 use lastword::limits::*;
 use lastword::types::*;
 use lastword::wire::frame::{FRAME_VERSION, HEADER_BYTES, Kind, MAGIC, put_frame};
-use lastword::wire::hello::{PROTOCOL_VERSION, encode_hello};
+use lastword::wire::hello::{LINK_VERSION, PROTOCOL_VERSION, encode_hello};
 use lastword::wire::message::*;
 use lastword::wire::reply::{decode_from_server, encode_answer, encode_item, encode_push};
 use lastword::wire::request::{decode_from_client, encode_request};
@@ -290,6 +290,8 @@ fn a_client_reads_a_hello_that_was_meant_for_a_server_and_what_newer_ones_add() 
         address: None,
         encrypted: false,
         nonce: 0,
+        ancestor: Incarnation::default(),
+        version: LINK_VERSION,
     };
     let mut longer = encoded(|out| encode_hello(out, &hello.clone().with_link(link)));
     longer.extend([0xff; 9]);

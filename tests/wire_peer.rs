@@ -84,7 +84,12 @@ fn messages_are_laid_out_in_the_order_of_their_fields() {
         "01",
         "00",
         "00000000000000030000000000000004",
-        "0000000000000005"
+        "0000000000000005",
+        "0000000000000006",
+        "01",
+        "0000000000000007",
+        "000003e8",
+        "01"
     );
     let report = Report {
         promised: ViewNumber(1),
@@ -93,6 +98,11 @@ fn messages_are_laid_out_in_the_order_of_their_fields() {
         leads: false,
         last: position(3, 4),
         commit: OpNumber(5),
+        in_force: OpNumber(6),
+        damaged: true,
+        stood: ViewNumber(7),
+        grace_ms: 1000,
+        trusts_refused: true,
     };
     let ping = Ping {
         sent_at: Time(9),
@@ -102,9 +112,13 @@ fn messages_are_laid_out_in_the_order_of_their_fields() {
             member: member(2),
             promised: ViewNumber(6),
             newest: ViewNumber(7),
+            descent: vec![member(2).incarnation],
         }],
     };
-    let a_rumour = format!("{a_member}00000000000000060000000000000007");
+    let a_rumour = format!(
+        "{a_member}000000000000000600000000000000070001{}",
+        &a_member[4..]
+    );
     let a_view = format!(
         "00000000000100020000000200000000000000030002{}{a_member}",
         "0001"
@@ -167,9 +181,10 @@ fn messages_are_laid_out_in_the_order_of_their_fields() {
             PeerMessage::Standing(Standing {
                 views: vec![view(number.0, 2..=2)],
                 report,
+                descent: vec![member(2).incarnation],
             }),
             "100d",
-            format!("0001{a_view}{a_report}"),
+            format!("0001{a_view}{a_report}0001{}", &a_member[4..]),
         ),
         (PeerMessage::Leave, "100f", String::new()),
     ] {
@@ -224,10 +239,10 @@ fn bodies_at_and_above_their_limit() {
 
 #[test]
 fn lists_at_and_above_their_limits() {
-    const REPORT: [u8; 42] = [0; 42];
+    const REPORT: [u8; 64] = [0; 64];
     let none = &list(0, 0)[..];
     let ping = |fresh, rumours| {
-        let (fresh, rumours) = (list(fresh, 2), list(rumours, 34));
+        let (fresh, rumours) = (list(fresh, 2), list(rumours, 36));
         is_taken(Kind::PEER_PING, &[&[0; 8], &REPORT, &fresh, &rumours])
     };
     assert!(ping(0, 0) && ping(SERVERS_MAX, SERVERS_MAX));
@@ -277,21 +292,28 @@ fn lists_at_and_above_their_limits() {
     let views_max = VIEWS_REMEMBERED_MAX as u64;
     assert!(log_state(0) && log_state(views_max) && !log_state(views_max + 1));
 
-    let standing = |count: u64| {
+    let standing = |count: u64, ancestors: usize| {
         let views = (1..=count).flat_map(|number| {
             let bytes = encoded(&PeerMessage::Standing(Standing {
                 views: vec![view(number, 1..=1)],
                 report: Report::default(),
+                descent: Vec::new(),
             }));
-            bytes[18..bytes.len() - REPORT.len()].to_vec()
+            bytes[18..bytes.len() - REPORT.len() - 2].to_vec()
         });
         let views: Vec<u8> = views.collect();
         is_taken(
             Kind::STANDING,
-            &[&(count as u16).to_be_bytes(), &views, &REPORT],
+            &[
+                &(count as u16).to_be_bytes(),
+                &views,
+                &REPORT,
+                &list(ancestors, 16),
+            ],
         )
     };
-    assert!(standing(0) && standing(views_max) && !standing(views_max + 1));
+    assert!(standing(0, 0) && standing(views_max, DESCENT_MAX));
+    assert!(!standing(views_max + 1, 0) && !standing(0, DESCENT_MAX + 1));
 }
 
 #[test]

@@ -218,7 +218,13 @@ fn views_stand_in_the_order_in_which_they_began() {
         let views: Vec<_> = numbers.iter().map(|&n| view(n, 1..=2)).collect();
         let report = Report::default();
         let propose = proposed(|p| p.standing = views.clone());
-        [propose, PeerMessage::Standing(Standing { views, report })]
+        let descent = Vec::new();
+        let standing = PeerMessage::Standing(Standing {
+            views,
+            report,
+            descent,
+        });
+        [propose, standing]
     };
     for message in standing(&[1, 2, 9]) {
         assert_eq!(refused(&message), None);

@@ -12,6 +12,7 @@
 
 use std::time::Duration;
 
+use super::descent::ancestor_of;
 use super::face::{Config, Identity, Note};
 use super::log::{Log, cluster_op};
 use super::normal::apply_to_cluster;
@@ -20,8 +21,7 @@ use super::propose::outweighs;
 use super::random::Random;
 use super::{AfterSave, Entry, Leading, Replica, Sabotage};
 use crate::types::{
-    Cluster, ClusterOp, Incarnation, Lineage, Member, OpNumber, ServerId, Time, Timestamp,
-    ViewNumber, Vote,
+    Cluster, ClusterOp, Incarnation, Member, OpNumber, ServerId, Time, Timestamp, ViewNumber, Vote,
 };
 use crate::wire::operation::decode_op;
 use crate::wire::peer::{PeerMessage, Proposal};
@@ -50,7 +50,7 @@ pub struct Start {
     pub log: Vec<Entry>,
     /// Its journal cannot be used: nothing is known of it, and `log` is empty.
     pub damaged: bool,
-    /// Lead at once, alone, whatever others may hold: a new lineage begins.
+    /// An operator wants it to lead alone, whatever others may hold: see [`super::force`](super).
     pub force: bool,
 }
 
@@ -118,8 +118,12 @@ impl Replica {
         replica.know_servers(&servers, now);
         replica.highest_seen = replica.promised();
         if start.force {
-            replica.force(now);
-        } else if replica.is_founding() {
+            replica.force_at = Some(now + replica.force_pause());
+        } else if replica.vote.forced.take().is_some() {
+            // The next order is another one.
+            replica.save();
+        }
+        if replica.is_founding() {
             let Identity {
                 server, address, ..
             } = replica.identity;
@@ -152,6 +156,7 @@ impl Replica {
             identity,
             promised_here: None,
             vote,
+            named: None,
             saves_asked: 0,
             saves_done: 0,
             after_save: Default::default(),
@@ -177,6 +182,7 @@ impl Replica {
             claims: Default::default(),
             guests: None,
             cold_at: Some(now),
+            force_at: None,
             reads: Default::default(),
             held_back: Default::default(),
             ping_at: now,
@@ -194,7 +200,7 @@ impl Replica {
     }
 
     /// Stands for a view of this server alone, by the rules of a cold start.
-    fn lead_alone(&mut self, now: Time) {
+    pub(super) fn lead_alone(&mut self, now: Time) {
         let me = self.me();
         let proposal = Proposal {
             number: self.next_number(),
@@ -212,24 +218,13 @@ impl Replica {
         self.begin_candidacy(proposal, None, now);
     }
 
-    /// A new lineage begins with this server alone.
-    fn force(&mut self, now: Time) {
-        self.identity.lineage = Lineage {
-            counter: self.identity.lineage.counter + 1,
-            random: self.random.next(),
-        };
-        self.vote.bindings.clear();
-        self.lead_alone(now);
-        if let Some(candidacy) = &mut self.candidacy {
-            // Whatever stood before is overruled.
-            candidacy.forced = true;
-        }
-    }
-
     /// Whether everybody is present whom a cold start needs, and has promised.
     pub(super) fn is_cold_decided(&self, proposal: &Proposal) -> bool {
         let is_forced = self.candidacy.as_ref().is_some_and(|c| c.forced);
-        let has_promised = |member| proposal.promised.iter().any(|m| counts_for(*m, member));
+        let has_promised = |member: Member| {
+            let mut promised = proposal.promised.iter();
+            promised.any(|it| it.server == member.server) && self.is_present_for(member)
+        };
         is_forced
             || self
                 .bases()
@@ -269,12 +264,12 @@ impl Replica {
                 .any(|peer| peer.link.is_some() && peer.report.is_some_and(|r| r.intact || r.leads))
     }
 
-    /// Servers that a cold start has to wait for, since they may have gone on without this one.
+    /// Servers that a cold start has to wait for, since they may have gone on without this one. This
+    /// server is among them if its own folder lacks what a process of it acknowledged.
     pub(super) fn absent(&self) -> Vec<ServerId> {
-        let me = self.identity.server;
         let members = self.bases().flat_map(|view| &view.members);
         let mut absent: Vec<ServerId> = members
-            .filter(|member| member.server != me && !self.is_present_for(**member))
+            .filter(|member| !self.is_present_for(**member))
             .map(|member| member.server)
             .collect();
         absent.sort_unstable();
@@ -282,19 +277,30 @@ impl Replica {
         absent
     }
 
-    /// There is a link to it, and it has said what it has. (One whose disk is lost has nothing.)
+    /// Whether there is a link to a server that has said what it has, and has something: one whose
+    /// disk was replaced has nothing. A damaged journal is no obstacle where the vote, which is
+    /// whole, proves that the server never went on without the others: what it acknowledged is on
+    /// all their disks.
     fn is_present(&self, server: ServerId) -> bool {
-        let peer = self.peers.get(&server);
-        peer.is_some_and(|peer| {
-            peer.link.is_some() && peer.report.is_some_and(|r| r.newest != ViewNumber(0))
+        let Some(peer) = self.peers.get(&server).filter(|peer| peer.link.is_some()) else {
+            return false;
+        };
+        peer.report.is_some_and(|report| {
+            let stood_no_later =
+                report.stood <= self.newest_number() && report.in_force <= self.log.persisted();
+            match report.damaged {
+                true => stood_no_later || self.sabotage.damage_ignored,
+                false => report.newest != ViewNumber(0),
+            }
         })
     }
 
-    /// The server of a member is there, with what that member had.
+    /// Whether what a member acknowledged is there: in this folder, or in that of a linked server.
     fn is_present_for(&self, member: Member) -> bool {
-        let peer = self.peers.get(&member.server);
-        let process = peer.and_then(|peer| peer.process(member.server));
-        self.is_present(member.server) && process.is_some_and(|it| counts_for(it, member))
+        match member.server == self.identity.server {
+            true => self.continues(member),
+            false => self.is_present(member.server) && self.peer_continues(member),
+        }
     }
 
     /// This server is a member of the newest view that anybody present has, and no other member of
@@ -322,7 +328,7 @@ impl Replica {
         let base = proposal.standing.last().map_or(ViewNumber(0), |v| v.number);
         let is_lower = self.newest_number() > base
             || self.newest_number() == base && self.log.last() > proposal.last;
-        if is_lower || self.is_intact() || self.leading != Leading::No || self.damaged {
+        if is_lower || self.is_intact() || self.leading != Leading::No {
             return;
         }
         self.promise(from, proposal, now);
@@ -382,10 +388,7 @@ impl Replica {
                 .filter(|m| m.server != me.server)
         };
         let all_here = others().all(|m| self.is_present(m.server));
-        let some_reborn = others().any(|m| {
-            let seen = self.peers.get(&m.server).and_then(|peer| peer.incarnation);
-            seen.is_some_and(|seen| seen.counter > m.incarnation.counter)
-        });
+        let some_reborn = others().any(|m| self.link_to(*m).is_none() && self.peer_continues(*m));
         if is_left_out || all_here && some_reborn && !self.might_decide() {
             self.resign(now);
         }
@@ -432,10 +435,13 @@ impl Replica {
         let seen = self
             .record(self.identity.server)
             .map_or(0, |r| r.incarnation);
+        let counter = self.identity.incarnation.counter.max(seen);
         self.identity.incarnation = Incarnation {
-            counter: self.identity.incarnation.counter.max(seen) + 1,
+            counter: counter.saturating_add(1),
             random: self.random.next(),
         };
+        self.identity.ancestor = ancestor_of(self.identity.incarnation, &self.vote);
+        self.named = None;
         // What this process knew of others' ends was known by a process that is gone.
         for peer in self.peers.values_mut() {
             peer.dead.clear();
@@ -445,30 +451,12 @@ impl Replica {
         self.note(Note::Resigned);
     }
 
-    /// Somebody has forced a primary: this server's history is not the cluster's any more where the
-    /// two differ.
-    pub(super) fn adopt_lineage(&mut self, lineage: Lineage) {
-        self.identity.lineage = lineage;
-        self.vote = Vote::default();
-        self.highest_seen = ViewNumber(0);
-        self.rumours.clear();
-        let now = self.called_at;
-        self.resign(now);
-    }
-
     /// Somebody wants this server to end.
     pub(super) fn leave(&mut self) {
         self.leaving = true;
         self.send_to_all(&PeerMessage::Leave);
         self.unsettled = true;
     }
-}
-
-/// Whether a process has what a member had: it is that one, or a later one of its server. Any other
-/// runs on an old copy of the data directory, and may lack what the member has acknowledged.
-fn counts_for(process: Member, member: Member) -> bool {
-    let is_later = process.incarnation.counter > member.incarnation.counter;
-    process == member || process.server == member.server && is_later
 }
 
 /// Every op can be read, and they begin with a founding.

@@ -11,15 +11,21 @@
 //! never closes it while it runs. It proves the end of a process, and never that of a disk. A
 //! member that hears the process all the same objects (see [`super::promise`]).
 
+use std::time::Duration;
+
+use super::descent::gossiped;
 use super::face::Note;
-use super::peers::REFUSALS_APART;
+use super::peers::{DeadProcess, Peer, REFUSALS_APART};
 use super::{Leading, Replica};
 use crate::limits::SERVERS_MAX;
 use crate::types::{Binding, Incarnation, Member, ServerId, Time, ViewNumber};
-use crate::wire::peer::{PeerMessage, Ping, Proposal, Rumour, Standing};
+use crate::wire::peer::{PeerMessage, Ping, Proposal, Report, Rumour, Standing};
 
 /// Refused connects that prove the end of a process.
 const REFUSALS_ENOUGH: u32 = 2;
+/// A freshness limit is at most so much of a peer's grace: the rest is for clocks that do not run
+/// alike.
+const FRESH_PERCENT_OF_GRACE: u32 = 80;
 /// Processes of one server that are remembered to have ended.
 const DEAD_REMEMBERED_MAX: usize = 16;
 
@@ -57,7 +63,7 @@ impl Replica {
             sent_at: now,
             report: self.report(),
             fresh: fresh.take(SERVERS_MAX).collect(),
-            rumours: self.rumours.values().copied().take(SERVERS_MAX).collect(),
+            rumours: self.rumours.values().cloned().take(SERVERS_MAX).collect(),
         };
         self.send_to(server, PeerMessage::Ping(ping));
     }
@@ -76,14 +82,16 @@ impl Replica {
         }
         if let Some(peer) = self.peers.get_mut(&server) {
             self.unsettled |= peer.report != Some(report);
-            peer.report = Some(report);
             peer.fresh_with = (ping.fresh, now);
         }
+        self.reported(server, report);
         self.highest_seen = self.highest_seen.max(report.promised).max(report.newest);
+        let descent = self.peers.get(&server).map(|peer| gossiped(&peer.descent));
         self.rumour(Rumour {
             member: process,
             promised: report.promised,
             newest: report.newest,
+            descent: descent.unwrap_or_default(),
         });
         for rumour in ping.rumours {
             self.rumour(rumour);
@@ -102,6 +110,8 @@ impl Replica {
             member: proposal.candidate,
             promised: proposal.number,
             newest: proposal.standing.last().map_or(ViewNumber(0), |v| v.number),
+            // Its standing views name it: whoever asks for it, asks for this very process.
+            descent: Vec::new(),
         });
     }
 
@@ -111,7 +121,10 @@ impl Replica {
         if server == self.identity.server || !self.is_of_concern(server) {
             return;
         }
-        let rank = |r: &Rumour| (r.member.incarnation.counter, r.promised, r.newest);
+        let rank = |r: &Rumour| {
+            let length = r.descent.len();
+            (r.member.incarnation.counter, r.promised, r.newest, length)
+        };
         let known = self.rumours.get(&server);
         if known.is_none_or(|known| rank(known) < rank(&rumour)) {
             self.rumours.insert(server, rumour);
@@ -178,10 +191,21 @@ impl Replica {
         let Some(peer) = self.peers.get(&member.server) else {
             return false;
         };
-        let echoed = peer
-            .echoed
-            .is_some_and(|at| now.since(at) <= self.config.fresh);
+        let limit = self.freshness_limit(peer);
+        let echoed = peer.echoed.is_some_and(|at| now.since(at) <= limit);
         self.sabotage.no_freshness || echoed && peer.incarnation == Some(member.incarnation)
+    }
+
+    /// How old a Ping may be whose echo proves that a peer has not let another view begin: younger
+    /// than the grace after which the *peer* would call this server silent. It says how long that is,
+    /// since it may have been started with another one; before it has, nothing is proven.
+    fn freshness_limit(&self, peer: &Peer) -> Duration {
+        if self.sabotage.own_limit_only {
+            return self.config.fresh;
+        }
+        let grace = peer.report.map_or(0, |report| report.grace_ms);
+        let limit = Duration::from_millis(grace.into()) * FRESH_PERCENT_OF_GRACE / 100;
+        limit.min(self.config.fresh)
     }
 
     /// Whether the process that is linked is fresh.
@@ -199,21 +223,46 @@ impl Replica {
         let Some(peer) = self.peers.get(&member.server) else {
             return now.since(self.view_since.max(self.silence_counts_from)) > self.config.grace;
         };
-        let is_later = |seen: Incarnation| seen.counter > member.incarnation.counter;
-        if peer.incarnation.is_some_and(is_later) {
+        if self.is_succeeded(peer, member) {
             return true;
         }
-        let is_same = peer.incarnation == Some(member.incarnation);
-        let heard = peer.heard.filter(|_| is_same).unwrap_or(self.view_since);
+        let is = |process: Incarnation| process == member.incarnation;
+        let heard = match peer.before {
+            _ if peer.incarnation.is_some_and(is) => peer.heard,
+            Some((before, heard)) if is(before) => Some(heard),
+            _ => None,
+        };
+        let heard = heard.unwrap_or(self.view_since);
         now.since(heard.max(self.silence_counts_from)) > self.config.grace
+    }
+
+    /// Whether a later process of the server was seen that continues this one, at the address that
+    /// this one had, too: two processes cannot have one address. (One elsewhere may have been started
+    /// from a copy of the folder, beside its original.)
+    fn is_succeeded(&self, peer: &Peer, member: Member) -> bool {
+        let Some(incarnation) = peer.incarnation else {
+            return false;
+        };
+        let process = Member {
+            incarnation,
+            ..member
+        };
+        process != member
+            && peer.first_here <= member.incarnation.counter
+            && self.is_descendant(process, &peer.descent, member)
     }
 
     /// Whether this process is known to have ended.
     pub(super) fn is_dead(&self, member: Member) -> bool {
         self.peers.get(&member.server).is_some_and(|peer| {
-            peer.dead.iter().any(|(first, last)| {
-                let ended_before = *first..last.counter;
-                *last == member.incarnation || ended_before.contains(&member.incarnation.counter)
+            peer.dead.iter().any(|dead| {
+                let process = Member {
+                    incarnation: dead.process,
+                    ..member
+                };
+                // What was there before it, and what it continues, ended when it began.
+                let was_here = dead.first_here <= member.incarnation.counter;
+                process == member || was_here && self.is_descendant(process, &dead.descent, member)
             })
         })
     }
@@ -257,11 +306,20 @@ impl Replica {
             server,
             incarnation,
         };
-        if !self.config.trust_refused || self.is_dead(member) || !self.is_fresh(member, now) {
+        let all_trust_refused = self.config.trust_refused
+            && self
+                .peers
+                .values()
+                .all(|peer| peer.report.is_none_or(|report| report.trusts_refused));
+        if !all_trust_refused || self.is_dead(member) || !self.is_fresh(member, now) {
             return;
         }
         if let Some(peer) = self.peers.get_mut(&server) {
-            peer.dead.push((peer.first_here, incarnation));
+            peer.dead.push(DeadProcess {
+                first_here: peer.first_here,
+                process: incarnation,
+                descent: peer.descent.clone(),
+            });
             let beyond = peer.dead.len().saturating_sub(DEAD_REMEMBERED_MAX);
             peer.dead.drain(..beyond);
         }
@@ -285,9 +343,25 @@ impl Replica {
         self.highest_seen = self.highest_seen.max(report.promised).max(report.newest);
         if let Some(peer) = self.peers.get_mut(&server) {
             peer.standing = standing.views;
-            peer.report = Some(report);
+            peer.descent = standing.descent;
         }
+        self.reported(server, report);
         self.unsettled = true;
+    }
+
+    /// Keeps what a server says of itself. Options that servers should have in common are looked at
+    /// when a process says something for the first time.
+    fn reported(&mut self, server: ServerId, report: Report) {
+        let mine = self.report();
+        let differs =
+            report.grace_ms != mine.grace_ms || report.trusts_refused != mine.trusts_refused;
+        let Some(peer) = self.peers.get_mut(&server) else {
+            return;
+        };
+        let is_first = peer.report.replace(report).is_none();
+        if is_first && differs {
+            self.note(Note::OptionsDiffer(server));
+        }
     }
 
     /// Another server is about to end.
@@ -317,8 +391,11 @@ impl Replica {
             // Logs that have a later view in common have all before it in common, too: what is
             // not before it here is not before it there.
             let lacks_it = rumour.newest < number || self.log.has_view(rumour.newest);
-            let is_later = rumour.member.incarnation.counter > member.incarnation.counter;
-            lacks_it && (rumour.promised > number || is_later)
+            // What a process says that runs on an older copy of the folder says nothing of it.
+            let is_later = rumour.member != *member;
+            lacks_it
+                && self.gossiped_continues(rumour, *member)
+                && (rumour.promised > number || is_later)
         })
     }
 

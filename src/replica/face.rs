@@ -47,6 +47,10 @@ pub struct Identity {
     pub server: ServerId,
     /// This process of it.
     pub incarnation: Incarnation,
+    /// The newest process of this server that this one descends from and that may have been a member
+    /// of a view (the last of [`Vote::descent`], as it was when this process began); 0 if there is
+    /// none.
+    pub ancestor: Incarnation,
     /// Its member address, as others reach it.
     pub address: SocketAddr,
 }
@@ -272,4 +276,58 @@ pub enum Note {
     },
     /// Another server gets a snapshot.
     SnapshotFor(ServerId),
+    /// By an operator's order this server leads alone from now on, in a new lineage.
+    Forced {
+        /// The last op of its log: everything after it that other servers acknowledged is given up.
+        last: LogPosition,
+        /// When that op was written, by the wall clock of the primary at that time.
+        time: Timestamp,
+        /// The servers that may hold more: the other members of the views in its log that count.
+        others: Vec<ServerId>,
+    },
+    /// An operator's order to lead alone is not carried out.
+    ForceRefused(ForceRefusal),
+    /// A server has another grace, or trusts refused connects otherwise, than this one.
+    OptionsDiffer(ServerId),
+}
+
+/// Why an operator's order to lead alone is not carried out. Displayed as the reason, with what to
+/// do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ForceRefusal {
+    /// A primary answers.
+    #[error("server {0} leads the cluster: nothing has to be forced, and this server joins it")]
+    Served(ServerId),
+    /// A member of the newest view that is known runs and can be reached.
+    #[error(
+        "server {0} runs and never stopped being in sync: start the others of its view, or stop it \
+         first if it cannot lead any more"
+    )]
+    Member(ServerId),
+    /// A server that waits, too, has more.
+    #[error("server {0} runs and holds newer messages: force that one instead of this one")]
+    HasMore(ServerId),
+    /// Its journal cannot be used.
+    #[error(
+        "this server's journal is damaged and was put aside, so that it would lead with nothing: \
+         force another server, or put this folder back from a backup"
+    )]
+    Damaged,
+    /// There is nothing to lead with.
+    #[error(
+        "this server has not got the messages of the cluster's history yet: force a server that has"
+    )]
+    Empty,
+    /// The order was carried out already.
+    #[error(
+        "this server was already forced to lead, and that history goes on; to force it once more, \
+         start it once without --force-primary"
+    )]
+    Done,
+    /// Another server was forced meanwhile.
+    #[error("another server was forced to lead, and this one follows it")]
+    Overtaken,
+    /// No lineage can come after this one.
+    #[error("a primary was forced too often for this cluster: make a new one")]
+    TooOften,
 }

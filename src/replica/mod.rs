@@ -19,6 +19,7 @@
 //! | [`face`](self) | what goes in and what comes out |
 //! | [`log`](self) | what stands in the log |
 //! | [`peers`](self) | links: kept, closed, dialed again |
+//! | [`descent`](self) | which process continues which, in spite of copied folders |
 //! | [`evidence`](self) | who is dead, who is silent, who is fresh: `beat`, `age`, `evidence` |
 //! | [`normal`](self) | `request`, `prepare`, `commit`, `tell`; reads |
 //! | [`stand`](self) | who stands for another view, and when |
@@ -26,7 +27,8 @@
 //! | [`promise`](self) | the voters' side of it: `promise`, `veto` |
 //! | [`lead`](self) | a view comes in force, and ends: `learn`; who follows whom |
 //! | [`catch_up`](self) | `install`, `learn`, `catch_up`, `admit`: everybody gets the primary's log |
-//! | [`cold_start`](self) | a founding, a start, `cold_propose`, `cold_promise`, `resign`, a forced primary |
+//! | [`cold_start`](self) | a founding, a start, `cold_propose`, `cold_promise`, `resign` |
+//! | [`force`](self) | an operator's order to lead alone |
 //! | [`report`](self) | how it stands, for people and for the clients' gate |
 //!
 //! # Where the rules had to be worded anew
@@ -67,8 +69,10 @@
 
 mod catch_up;
 mod cold_start;
+mod descent;
 mod evidence;
 mod face;
+mod force;
 mod lead;
 mod log;
 mod normal;
@@ -80,7 +84,10 @@ mod report;
 mod stand;
 
 pub use self::cold_start::{FOUNDER, InvalidLog, Start};
-pub use self::face::{Config, Identity, Input, LinkId, Note, Output, Ticket, Unwanted};
+pub use self::descent::ancestor_of;
+pub use self::face::{
+    Config, ForceRefusal, Identity, Input, LinkId, Note, Output, Ticket, Unwanted,
+};
 pub use self::normal::apply_to_cluster;
 pub use self::report::{Condition, NotReady, Role, ServerStatus};
 pub use crate::wire::prepare::Entry;
@@ -109,6 +116,9 @@ pub struct Replica {
     vote: Vote,
     /// The newest proposal, of its own or another's, that this very process has promised.
     promised_here: Option<Promised>,
+    /// The process of this server that its folder is known, on disk, to continue or to be: see
+    /// [`descent`](self). It may be named in views.
+    named: Option<Incarnation>,
     /// How many times [`Output::Save`] came out, and how many of them are on disk.
     saves_asked: u64,
     saves_done: u64,
@@ -164,6 +174,8 @@ pub struct Replica {
     guests: Option<(Vec<ServerId>, Time)>,
     /// When it stands in a cold start.
     cold_at: Option<Time>,
+    /// When it carries out an operator's order to lead alone, unless there is a reason not to.
+    force_at: Option<Time>,
 
     /// Reads that wait for proof that this server still leads, or for the end of a change of view.
     reads: VecDeque<Ticket>,
@@ -232,6 +244,8 @@ enum AfterSave {
     OwnPromise(ViewNumber),
     /// It is another process now, and dials everybody.
     Reborn,
+    /// This process may be named in views.
+    Named(Incarnation),
 }
 
 /// Rules that a test has taken out, to see that they are missed.
@@ -250,6 +264,14 @@ pub struct Sabotage {
     pub no_veto: bool,
     /// A server stands and votes though a promise binds it.
     pub unbound: bool,
+    /// A higher counter passes for descent.
+    pub counter_for_descent: bool,
+    /// A primary proves that it is fresh by its own limit, whatever grace the others have.
+    pub own_limit_only: bool,
+    /// A primary is forced without a look at who else is there.
+    pub force_blindly: bool,
+    /// A server with a damaged journal counts in a cold start whatever it has promised.
+    pub damage_ignored: bool,
 }
 
 impl Replica {
@@ -309,6 +331,7 @@ impl Replica {
             self.next_dial(),
             self.stand_at,
             self.cold_at,
+            self.force_at,
             candidacy,
         ]
         .into_iter()
@@ -442,6 +465,10 @@ impl Replica {
             match action {
                 AfterSave::OwnPromise(number) => self.own_promise_saved(number, now),
                 AfterSave::Reborn => self.reborn(now),
+                AfterSave::Named(process) => {
+                    self.named = Some(process);
+                    self.acknowledge(now);
+                }
                 other => self.carry_out(other),
             }
         }
@@ -500,6 +527,11 @@ impl Replica {
             leads: self.is_primary(),
             last: self.log.last(),
             commit: self.log.commit(),
+            in_force: self.vote.in_force,
+            damaged: self.damaged,
+            stood: self.vote.stood,
+            grace_ms: u32::try_from(self.config.grace.as_millis()).unwrap_or(u32::MAX),
+            trusts_refused: self.config.trust_refused,
         }
     }
 
@@ -515,6 +547,7 @@ impl Replica {
         self.stand_or_wait(now);
         self.admit(now);
         self.cold_propose_or_wait(now);
+        self.force_or_refuse(now);
         self.abandon_after_grace(now);
         self.go_on_with_requests();
         self.answer_reads(now);

@@ -195,15 +195,17 @@ impl Replica {
 
     /// Tells the primary what is on disk here, and applies what it has told to be committed.
     pub(super) fn acknowledge(&mut self, now: Time) {
-        let Some(following) = &mut self.following else {
+        let Some(following) = &self.following else {
             return;
         };
         let op = following.matched.min(self.log.persisted());
         let view = following.view.number;
         let server = following.leader;
         let told = following.told.min(op);
-        if op > following.acknowledged {
-            following.acknowledged = op;
+        if op > following.acknowledged && self.may_acknowledge() {
+            if let Some(following) = &mut self.following {
+                following.acknowledged = op;
+            }
             self.send_to(server, PeerMessage::PrepareOk { view, op });
         }
         self.commit_up_to(told, now);

@@ -42,6 +42,11 @@ pub(super) struct Peer {
     pub linked_at: Time,
     /// The newest process of it that there was a link to.
     pub incarnation: Option<Incarnation>,
+    /// The processes of its server that this one descends from: its newest ancestor, as its hello
+    /// said, and all of them once it has said how it stands.
+    pub descent: Vec<Incarnation>,
+    /// The process before, and when the last message of that one came in.
+    pub before: Option<(Incarnation, Time)>,
     /// When the last message of that process came in; `None` until there was one.
     pub heard: Option<Time>,
     /// When the newest Ping was sent that this process has echoed.
@@ -50,9 +55,8 @@ pub(super) struct Peer {
     pub ended: Option<Ended>,
     /// The counter of the first process of it that was at this address.
     pub first_here: u64,
-    /// Processes of it that are known to have ended, the newest of them: each with the counter of the
-    /// first one at its address, which ended before it. (One elsewhere may run on a copy.)
-    pub dead: Vec<(u64, Incarnation)>,
+    /// Processes of it that are known to have ended, the newest of them.
+    pub dead: Vec<DeadProcess>,
     /// It was noted to be silent.
     pub noted_silent: bool,
     /// What this process last said of itself.
@@ -67,6 +71,17 @@ pub(super) struct Peer {
     pub progress: Option<Progress>,
     /// Its next dial.
     pub dial: Dial,
+}
+
+/// A process that is known to have ended.
+#[derive(Debug)]
+pub(super) struct DeadProcess {
+    /// The counter of the first process of its server that was at its address: what it continues,
+    /// from that one on, ended before it. (A process elsewhere may run on a copy of the folder.)
+    pub first_here: u64,
+    pub process: Incarnation,
+    /// The processes that it continued.
+    pub descent: Vec<Incarnation>,
 }
 
 /// How a link has ended.
@@ -126,6 +141,8 @@ impl Peer {
             link: None,
             linked_at: Time(0),
             incarnation: None,
+            descent: Vec::new(),
+            before: None,
             heard: None,
             echoed: None,
             ended: None,
@@ -142,8 +159,15 @@ impl Peer {
     }
 
     /// Forgets what only concerned the process before.
-    fn become_process(&mut self, incarnation: Incarnation) {
+    fn become_process(&mut self, incarnation: Incarnation, ancestor: Incarnation) {
+        if let (Some(before), Some(heard)) = (self.incarnation, self.heard) {
+            self.before = Some((before, heard));
+        }
         self.incarnation = Some(incarnation);
+        self.descent = match ancestor {
+            Incarnation { counter: 0, .. } => Vec::new(),
+            _ => vec![ancestor],
+        };
         self.heard = None;
         self.echoed = None;
         self.noted_silent = false;
@@ -207,7 +231,7 @@ impl Replica {
         }
         let replaced = entry.link.take();
         if !is_same {
-            entry.become_process(peer.incarnation);
+            entry.become_process(peer.incarnation, peer.ancestor);
         }
         if entry.address != Some(peer.address) {
             entry.first_here = peer.incarnation.counter;
@@ -220,7 +244,7 @@ impl Replica {
         entry.ended = None;
         // If it speaks, its death was forged. Else one forged link after the other would kill
         // everybody here, and this server would go on alone.
-        entry.dead.retain(|(_, last)| *last != peer.incarnation);
+        entry.dead.retain(|dead| dead.process != peer.incarnation);
         entry.progress = None;
         entry.dial = Dial::new(now);
         self.links.insert(link, peer.server);
@@ -257,6 +281,7 @@ impl Replica {
         Standing {
             views: self.log.standing().cloned().collect(),
             report: self.report(),
+            descent: self.vote.descent.clone(),
         }
     }
 

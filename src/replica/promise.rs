@@ -140,6 +140,13 @@ impl Replica {
         self.candidacy = None;
         self.stand_at = None;
         self.vote.promised = number;
+        if proposal
+            .members
+            .iter()
+            .any(|m| m.server == self.identity.server)
+        {
+            self.vote.stood = number;
+        }
         self.promised_at = now;
         self.vote.bindings.push(Binding {
             number,
@@ -149,7 +156,9 @@ impl Replica {
             number,
             members: proposal.members,
         });
+        self.enter_descent();
         self.save();
+        self.after_save(AfterSave::Named(self.identity.incarnation));
         let voter = self.me();
         let promise = PeerMessage::Promise { number, voter };
         self.after_save(AfterSave::Send(from, Box::new(promise)));

@@ -90,6 +90,7 @@ impl Replica {
         }
         self.stop_leading(now);
         self.vote.promised = number;
+        self.vote.stood = number;
         self.highest_seen = self.highest_seen.max(number);
         self.promised_here = Some(Promised {
             number,
@@ -104,7 +105,9 @@ impl Replica {
             ask_at: now,
             until: now + ATTEMPT * self.strain() as u32,
         });
+        self.enter_descent();
         self.save();
+        self.after_save(AfterSave::Named(self.identity.incarnation));
         self.after_save(AfterSave::OwnPromise(number));
     }
 

@@ -318,7 +318,7 @@ fn a_forced_primary_begins_a_lineage_that_the_others_follow() {
     rig.kill(1);
     // What 1 has acknowledged alone is given up.
     rig.force(2);
-    rig.run_ms(500);
+    rig.run_ms(4000);
     assert!(rig.replica(2).serves());
     rig.send(2, 3);
     rig.run_ms(100);

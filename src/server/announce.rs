@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use super::{Options, Server, StartError};
 use crate::replica::{Note, Role};
-use crate::types::{Member, Time, View};
+use crate::types::{Member, ServerId, Time, View};
+use crate::wire::text::in_utc;
 
 /// How long something has to be so before people are told: a start goes through many states.
 const SETTLED_AFTER: Duration = Duration::from_millis(300);
@@ -204,6 +205,28 @@ impl Server {
             // The journal says where it keeps them.
             Note::Cut { .. } => {}
             Note::SnapshotFor(server) => log::info!("server {server} is to get a snapshot"),
+            Note::Forced { last, time, others } => {
+                let others: Vec<String> = others.iter().map(ServerId::to_string).collect();
+                log::warn!(
+                    "--force-primary: this server leads alone from now on, with its log up to op {} \
+                     (written {}). What {} acknowledged after that is given up: a server that comes \
+                     back keeps it in a file aside, and follows this history",
+                    last.op,
+                    in_utc(*time),
+                    match &others[..] {
+                        [] => "any other server".to_owned(),
+                        [one] => format!("server {one}"),
+                        all => format!("servers {}", all.join(", ")),
+                    },
+                );
+            }
+            Note::ForceRefused(why) => {
+                log::error!("--force-primary is refused, and nothing was changed: {why}");
+            }
+            Note::OptionsDiffer(server) => log::warn!(
+                "server {server} was started with another --grace or --trust-refused than this one: \
+                 until they are alike, the shorter grace and --trust-refused no count"
+            ),
         }
     }
 }

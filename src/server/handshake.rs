@@ -31,7 +31,7 @@ use crate::replica::{Identity, Input};
 use crate::types::{ErrorCode, RequestNumber};
 use crate::wire::decoded::Decoded;
 use crate::wire::frame::{Frame, Kind, MAGIC, decode_frame};
-use crate::wire::hello::{Hello, LinkHello, PROTOCOL_VERSION, Role, decode_first, encode_hello};
+use crate::wire::hello::{Hello, LINK_VERSION, LinkHello, Role, decode_first, encode_hello};
 use crate::wire::message::{Answer, Refusal};
 use crate::wire::reply::{decode_from_server, encode_answer};
 
@@ -271,6 +271,8 @@ impl Server {
             address: Some(me.address),
             encrypted: self.links.key.is_some(),
             nonce: super::random(),
+            ancestor: me.ancestor,
+            version: LINK_VERSION,
         });
         let mut bytes = Vec::new();
         encode_hello(&mut bytes, &hello);
@@ -293,15 +295,14 @@ impl Server {
         if hello.role != Role::Server {
             return refused("it is a client, and no server");
         }
-        let Some(link) = hello.link.filter(|_| hello.version == PROTOCOL_VERSION) else {
+        let Some(link) = hello.link.filter(|link| link.version == LINK_VERSION) else {
             return Err(NoLink::Refused(format!(
-                "{} ({}) and {} (protocol {PROTOCOL_VERSION}) cannot be servers of one cluster: \
+                "{} ({}) and {} (link version {LINK_VERSION}) cannot be servers of one cluster: \
                  run the same version everywhere",
                 hello.software,
-                if hello.link.is_some() {
-                    format!("protocol {}", hello.version)
-                } else {
-                    "without replication".to_owned()
+                match hello.link {
+                    Some(link) => format!("link version {}", link.version),
+                    None => "without replication".to_owned(),
                 },
                 super::SOFTWARE,
             )));
@@ -333,6 +334,7 @@ impl Server {
             lineage: link.lineage,
             server: hello.server,
             incarnation: link.incarnation,
+            ancestor: link.ancestor,
             address,
         })
     }

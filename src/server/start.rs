@@ -18,7 +18,7 @@ use super::{Alarm, Fatal, Options, Server, StartError, key, random};
 use crate::journal::storage::{ClaimError, DataDirectory};
 use crate::journal::superblock::Superblock;
 use crate::net::{EventLoop, Listener, LoopConfig, clock, descriptors};
-use crate::replica::{Config, Identity, Replica, Start};
+use crate::replica::{Config, Identity, Replica, Start, ancestor_of};
 use crate::store::StoreWorker;
 use crate::types::{Incarnation, OpNumber};
 
@@ -243,6 +243,7 @@ fn begin(
             lineage: Default::default(),
             server: Default::default(),
             incarnation: next_incarnation(Incarnation::default()),
+            ancestor: Incarnation::default(),
             address,
         };
         return Ok(Replica::join(nobody, config, now));
@@ -272,6 +273,7 @@ pub(super) fn identity_of(superblock: &Superblock, address: SocketAddr) -> Ident
         lineage: superblock.lineage,
         server: superblock.server,
         incarnation: superblock.incarnation,
+        ancestor: ancestor_of(superblock.incarnation, &superblock.vote),
         address,
     }
 }

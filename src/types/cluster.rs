@@ -25,8 +25,9 @@ pub struct Lineage {
     pub random: u64,
 }
 
-/// Which process of a server: one more at each start, with bits drawn then, so that an old copy
-/// of a data directory cannot pass for the process that went on.
+/// A process of a server: a counter that rises at each start, with bits drawn then. The counter
+/// alone cannot tell two processes apart that were started from copies of one data directory; the
+/// random bits can, and [`Vote::descent`] says which process continues which.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Incarnation {
     /// Counts the starts, from 1.
@@ -104,10 +105,21 @@ pub struct Binding {
 pub struct Vote {
     /// The highest view number that was promised, to another candidate or to itself.
     pub promised: ViewNumber,
+    /// The highest number that was promised for a view in which this server would be a member. A
+    /// later view with this server in it was decided by another server, if there is one.
+    pub stood: ViewNumber,
     /// Promises to other candidates that were not released, in the order of their numbers.
     pub bindings: Vec<Binding>,
     /// The newest View op that is known to be on the disks of all its members; 0 if none is.
     pub in_force: OpNumber,
+    /// The processes of this server whose acknowledgements its folder holds, oldest first: all that
+    /// may have been named in a view, this one included from the moment on in which it may be. At
+    /// most [`DESCENT_MAX`](crate::limits::DESCENT_MAX). It proves descent where a counter cannot: a
+    /// copy of the folder that is started often enough has a high counter, too.
+    pub descent: Vec<Incarnation>,
+    /// The lineage that this server began because an operator forced it to lead; `None` if it did
+    /// not, or was started without that order since. The same order has no effect twice.
+    pub forced: Option<Lineage>,
 }
 
 /// A server that has an id.

@@ -24,6 +24,10 @@ use super::message::Refusal;
 /// The newest version of the protocol that is spoken here. The lower one of both sides' is used.
 pub const PROTOCOL_VERSION: u16 = 1;
 
+/// The version of the messages between servers that is spoken here. All servers of a cluster have to
+/// speak the same.
+pub const LINK_VERSION: u16 = 2;
+
 /// What each side says first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hello {
@@ -58,6 +62,12 @@ pub struct LinkHello {
     pub encrypted: bool,
     /// Random, so that what was recorded of one link's beginning is worth nothing on another.
     pub nonce: u64,
+    /// The newest process of its server that it descends from and that may have been a member of a
+    /// view; 0 if there is none.
+    pub ancestor: Incarnation,
+    /// The version of the messages between servers that it speaks: [`LINK_VERSION`]. Servers of
+    /// different ones do not understand each other.
+    pub version: u16,
 }
 
 /// What a peer is.
@@ -138,6 +148,8 @@ fn put_link(out: &mut Vec<u8>, link: &LinkHello) {
     }
     put_u8(out, u8::from(link.encrypted));
     put_u64(out, link.nonce);
+    put_incarnation(out, link.ancestor);
+    put_u16(out, link.version);
 }
 
 /// Reads the first frame of a connection, which has to be a hello: before it, a server does not
@@ -193,7 +205,7 @@ fn read_link(fields: &mut Reader<'_>) -> Result<Option<LinkHello>, InvalidField>
     if fields.remaining() == 0 || !fields.flag()? {
         return Ok(None);
     }
-    Ok(Some(LinkHello {
+    let mut link = LinkHello {
         lineage: read_lineage(fields)?,
         incarnation: read_incarnation(fields)?,
         address: match fields.flag()? {
@@ -202,7 +214,15 @@ fn read_link(fields: &mut Reader<'_>) -> Result<Option<LinkHello>, InvalidField>
         },
         encrypted: fields.flag()?,
         nonce: fields.u64()?,
-    }))
+        ancestor: Incarnation::default(),
+        version: 1,
+    };
+    // A server of the first version says no more.
+    if fields.remaining() > 0 {
+        link.ancestor = read_incarnation(fields)?;
+        link.version = fields.u16()?;
+    }
+    Ok(Some(link))
 }
 
 /// It goes into logs, so that it must not steer a terminal.
@@ -272,6 +292,11 @@ mod tests {
             address: Some("127.0.0.1:5001".parse().unwrap()),
             encrypted: true,
             nonce: 5,
+            ancestor: Incarnation {
+                counter: 6,
+                random: 7,
+            },
+            version: LINK_VERSION,
         }
     }
 
@@ -304,6 +329,8 @@ mod tests {
             &[1, 4, 127, 0, 0, 1, 0x13, 0x89],                 // address
             &[1],                                              // encrypted
             &[0, 0, 0, 0, 0, 0, 0, 5],                         // nonce
+            &[0, 0, 0, 0, 0, 0, 0, 6, 0, 0, 0, 0, 0, 0, 0, 7], // ancestor
+            &[0, 2],                                           // version
         ];
         assert_eq!(to_server, longer(to_client.clone(), &fields.concat()));
         assert_eq!(read(&to_client), Some(server()));
@@ -320,7 +347,11 @@ mod tests {
         let behind_view = first(&server()).len();
         let whole = first(&server().with_link(link()));
         let fields = &whole[behind_view..];
-        for length in 1..fields.len() {
+        // A server of the first version says nothing of its ancestor.
+        let first_version = fields.len() - 18;
+        let earlier = read(&longer(first(&server()), &fields[..first_version]));
+        assert_eq!(earlier.unwrap().link.unwrap().version, 1);
+        for length in (1..fields.len()).filter(|length| *length != first_version) {
             let shorter = longer(first(&server()), &fields[..length]);
             assert_eq!(read(&shorter), None, "{length} bytes");
         }

@@ -17,8 +17,8 @@ pub use encode::encode_peer;
 
 use crate::limits::{MEMBERS_MAX, VIEWS_REMEMBERED_MAX};
 use crate::types::{
-    Lineage, LogPosition, Member, OpNumber, ServerId, ServerRecord, Time, View, ViewMark,
-    ViewNumber,
+    Incarnation, Lineage, LogPosition, Member, OpNumber, ServerId, ServerRecord, Time, View,
+    ViewMark, ViewNumber,
 };
 
 use super::prepare::Entry;
@@ -127,10 +127,23 @@ pub struct Report {
     pub last: LogPosition,
     /// The highest op that it knows to be committed.
     pub commit: OpNumber,
+    /// The newest View op that it knows to be in force.
+    pub in_force: OpNumber,
+    /// Its journal is damaged and was put aside: what it acknowledged is not on its disk any more,
+    /// while what it promised still is.
+    pub damaged: bool,
+    /// The highest number that it promised for a view in which it would be a member.
+    pub stood: ViewNumber,
+    /// How long it waits before it calls a member silent, in milliseconds. A primary's proof that it
+    /// still leads has to be younger than that.
+    pub grace_ms: u32,
+    /// It takes a refused connect for the end of a process. One server that does not is enough for
+    /// nobody to do so.
+    pub trusts_refused: bool,
 }
 
 /// What a third server was heard to say.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rumour {
     /// Whose report it was.
     pub member: Member,
@@ -138,6 +151,9 @@ pub struct Rumour {
     pub promised: ViewNumber,
     /// The newest view of which it had the View op.
     pub newest: ViewNumber,
+    /// The newest processes of that server that it descends from, at most
+    /// [`GOSSIPED_DESCENT_MAX`](crate::limits::GOSSIPED_DESCENT_MAX), oldest first.
+    pub descent: Vec<Incarnation>,
 }
 
 /// Ops that follow a position.
@@ -223,6 +239,9 @@ pub struct Standing {
     pub views: Vec<View>,
     /// As in a Ping.
     pub report: Report,
+    /// The processes of its server that it descends from, oldest first: see
+    /// [`Vote::descent`](crate::types::Vote::descent).
+    pub descent: Vec<Incarnation>,
 }
 
 /// A part of a snapshot, which is the file of a store.

@@ -9,4 +9,5 @@ mod encode;
 
 pub use commands::help_lines;
 pub use decode::TextDecoder;
+pub(crate) use encode::in_utc;
 pub use encode::{encode_answer, encode_item, encode_push};

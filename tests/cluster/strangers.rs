@@ -186,6 +186,8 @@ fn refusal_of(address: SocketAddr, version: u16) -> String {
         address: Some((address.ip(), 1).into()),
         encrypted: false,
         nonce: 5,
+        ancestor: Incarnation::default(),
+        version: lastword::wire::hello::LINK_VERSION,
     });
     let mut bytes = Vec::new();
     encode_hello(&mut bytes, &hello);

@@ -7,7 +7,7 @@ use lastword::chat::State;
 use lastword::chat::change::Image;
 use lastword::journal::superblock::{self, Superblock};
 use lastword::journal::{Journal, JournalError};
-use lastword::replica::{Entry, Identity, Replica, Start};
+use lastword::replica::{Entry, Identity, Replica, Start, ancestor_of};
 use lastword::types::{
     ClusterId, Incarnation, Lineage, LogPosition, OpNumber, ServerId, ViewNumber, Vote,
 };
@@ -109,6 +109,7 @@ fn identity_of(superblock: &Superblock) -> Identity {
         lineage: superblock.lineage,
         server: superblock.server,
         incarnation: superblock.incarnation,
+        ancestor: ancestor_of(superblock.incarnation, &superblock.vote),
         address: superblock.member_address,
     }
 }

@@ -175,18 +175,21 @@ pub fn hellos() -> impl Strategy<Value = Hello> {
 fn links() -> impl Strategy<Value = LinkHello> {
     (
         lineages(),
-        incarnations(),
+        (incarnations(), incarnations()),
         option::of(addresses()),
         any::<bool>(),
         any::<u64>(),
+        any::<u16>(),
     )
         .prop_map(
-            |(lineage, incarnation, address, encrypted, nonce)| LinkHello {
+            |(lineage, (incarnation, ancestor), address, encrypted, nonce, version)| LinkHello {
                 lineage,
                 incarnation,
                 address,
                 encrypted,
                 nonce,
+                ancestor,
+                version,
             },
         )
 }

@@ -1,6 +1,6 @@
 //! Whatever servers may say to each other.
 
-use lastword::limits::{SERVERS_MAX, VIEWS_REMEMBERED_MAX};
+use lastword::limits::{DESCENT_MAX, GOSSIPED_DESCENT_MAX, SERVERS_MAX, VIEWS_REMEMBERED_MAX};
 use lastword::types::*;
 use lastword::wire::operation::encode_op;
 use lastword::wire::peer::*;
@@ -37,26 +37,35 @@ fn positions() -> impl Strategy<Value = LogPosition> {
 }
 
 fn reports() -> impl Strategy<Value = Report> {
-    let flags = any::<(bool, bool)>();
-    (numbers(), numbers(), flags, positions(), ids()).prop_map(
-        |(promised, newest, (intact, leads), last, commit)| Report {
-            promised,
-            newest,
-            intact,
-            leads,
+    let views = (numbers(), numbers(), numbers());
+    let flags = any::<(bool, bool, bool, bool)>();
+    (views, flags, positions(), ids(), ids(), any::<u32>()).prop_map(
+        |(views, flags, last, commit, in_force, grace_ms)| Report {
+            promised: views.0,
+            newest: views.1,
+            stood: views.2,
+            intact: flags.0,
+            leads: flags.1,
+            damaged: flags.2,
+            trusts_refused: flags.3,
             last,
             commit,
+            in_force,
+            grace_ms,
         },
     )
 }
 
 fn pings() -> impl Strategy<Value = Ping> {
-    let rumours =
-        (processes(), numbers(), numbers()).prop_map(|(member, promised, newest)| Rumour {
+    let descent = vec(incarnations(), 0..=GOSSIPED_DESCENT_MAX);
+    let rumours = (processes(), numbers(), numbers(), descent).prop_map(
+        |(member, promised, newest, descent)| Rumour {
             member,
             promised,
             newest,
-        });
+            descent,
+        },
+    );
     (
         any::<u64>(),
         reports(),
@@ -216,8 +225,13 @@ pub fn peer_messages() -> impl Strategy<Value = PeerMessage> {
         }),
         1 => leads().prop_map(PeerMessage::Lead),
         1 => log_states().prop_map(PeerMessage::LogState),
-        1 => (standing_views(0), reports())
-            .prop_map(|(views, report)| PeerMessage::Standing(Standing { views, report })),
+        1 => (standing_views(0), reports(), vec(incarnations(), 0..=DESCENT_MAX)).prop_map(
+            |(views, report, descent)| PeerMessage::Standing(Standing {
+                views,
+                report,
+                descent,
+            })
+        ),
         1 => (servers(), lineages())
             .prop_map(|(server, lineage)| PeerMessage::Welcome { server, lineage }),
         1 => Just(PeerMessage::Leave),

@@ -238,6 +238,7 @@ fn decode_vote(bytes: &[u8]) -> Option<Vote> {
         promised: ViewNumber(BigEndian::read_u64(bytes)),
         bindings,
         in_force: OpNumber(BigEndian::read_u64(&bytes[8..])),
+        ..Vote::default()
     })
 }
 

@@ -41,6 +41,7 @@ fn vote(bindings: usize, members: usize) -> Vote {
         promised: ViewNumber(u64::MAX),
         bindings: (1..=bindings as u64).map(binding).collect(),
         in_force: OpNumber(1 << 50),
+        ..Vote::default()
     }
 }
 

@@ -19,7 +19,7 @@ fn numbers_that_an_old_copy_gives_again_when_it_is_forced_are_not_taken_for_the_
     rig.kill(2);
     rig.put_back(1, copy);
     rig.force(1);
-    rig.run_ms(500);
+    rig.run_ms(4000);
     rig.send(1, 3);
     rig.run_ms(300);
     let forced = rig.replica(1).view().unwrap();

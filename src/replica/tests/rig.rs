@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::replica::{Config, Entry, Identity, Input, LinkId, Output, Replica, Start, Ticket};
+use crate::replica::{
+    Config, Entry, Identity, Input, LinkId, Output, Replica, Start, Ticket, ancestor_of,
+};
 use crate::types::{
     AccountId, ChatOp, Cluster, ClusterId, Incarnation, Lineage, LogPosition, Op, OpNumber, Origin,
     ServerId, Time, Timestamp, Vote,
@@ -132,6 +134,7 @@ impl Rig {
                 counter: 1,
                 random: u64::from(number) * 1000 + 1,
             },
+            ancestor: Incarnation::default(),
             address,
         };
         let node = Node {
@@ -288,6 +291,7 @@ impl Rig {
             counter: node.identity.incarnation.counter + 1,
             random: u64::from(server) * 1000 + node.process,
         };
+        node.identity.ancestor = ancestor_of(node.identity.incarnation, &node.vote);
         node.applied = node.base_applied.clone();
         let log = node
             .log

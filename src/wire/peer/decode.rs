@@ -7,14 +7,15 @@
 use bytes::Bytes;
 
 use crate::limits::{
-    MEMBERS_MAX, PEER_FRAME_BODY_BYTES_MAX, SERVERS_MAX, SNAPSHOT_PART_BYTES, VIEWS_REMEMBERED_MAX,
+    DESCENT_MAX, GOSSIPED_DESCENT_MAX, MEMBERS_MAX, PEER_FRAME_BODY_BYTES_MAX, SERVERS_MAX,
+    SNAPSHOT_PART_BYTES, VIEWS_REMEMBERED_MAX,
 };
 use crate::types::{
     ErrorCode, LogPosition, OpNumber, ServerId, ServerRecord, Time, View, ViewMark, ViewNumber,
 };
 
 use super::super::cluster::{
-    are_in_order, read_address, read_lineage, read_member, read_view_with,
+    are_in_order, read_address, read_incarnation, read_lineage, read_member, read_view_with,
 };
 use super::super::decoded::Decoded;
 use super::super::fields::{InvalidField, Reader};
@@ -92,6 +93,7 @@ fn read_message(kind: Kind, fields: &mut Reader<'_>) -> Result<Option<PeerMessag
         Kind::STANDING => PeerMessage::Standing(Standing {
             views: read_views(fields)?,
             report: read_report(fields)?,
+            descent: read_list(fields, DESCENT_MAX, read_incarnation)?,
         }),
         Kind::WELCOME => PeerMessage::Welcome {
             server: read_server(fields)?,
@@ -124,6 +126,11 @@ fn read_report(fields: &mut Reader<'_>) -> Result<Report, InvalidField> {
         leads: fields.flag()?,
         last: read_position(fields)?,
         commit: OpNumber(fields.u64()?),
+        in_force: OpNumber(fields.u64()?),
+        damaged: fields.flag()?,
+        stood: ViewNumber(fields.u64()?),
+        grace_ms: fields.u32()?,
+        trusts_refused: fields.flag()?,
     })
 }
 
@@ -132,6 +139,7 @@ fn read_rumour(fields: &mut Reader<'_>) -> Result<Rumour, InvalidField> {
         member: read_member(fields)?,
         promised: ViewNumber(fields.u64()?),
         newest: ViewNumber(fields.u64()?),
+        descent: read_list(fields, GOSSIPED_DESCENT_MAX, read_incarnation)?,
     })
 }
 

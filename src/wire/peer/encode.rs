@@ -1,11 +1,14 @@
 //! What a server writes to another.
 
 use crate::limits::{
-    MEMBERS_MAX, PEER_FRAME_BODY_BYTES_MAX, SERVERS_MAX, SNAPSHOT_PART_BYTES, VIEWS_REMEMBERED_MAX,
+    DESCENT_MAX, GOSSIPED_DESCENT_MAX, MEMBERS_MAX, PEER_FRAME_BODY_BYTES_MAX, SERVERS_MAX,
+    SNAPSHOT_PART_BYTES, VIEWS_REMEMBERED_MAX,
 };
-use crate::types::{LogPosition, Member, RequestNumber, ServerId, ServerRecord, View, ViewMark};
+use crate::types::{
+    Incarnation, LogPosition, Member, RequestNumber, ServerId, ServerRecord, View, ViewMark,
+};
 
-use super::super::cluster::{put_address, put_lineage, put_member, put_view_head};
+use super::super::cluster::{put_address, put_incarnation, put_lineage, put_member, put_view_head};
 use super::super::fields::{put_u8, put_u16, put_u32, put_u64};
 use super::super::frame::{HEADER_BYTES, Kind, put_frame};
 use super::{
@@ -108,12 +111,23 @@ fn put_report(out: &mut Vec<u8>, report: &Report) {
     put_u8(out, u8::from(report.leads));
     put_position(out, report.last);
     put_u64(out, report.commit.0);
+    put_u64(out, report.in_force.0);
+    put_u8(out, u8::from(report.damaged));
+    put_u64(out, report.stood.0);
+    put_u32(out, report.grace_ms);
+    put_u8(out, u8::from(report.trusts_refused));
 }
 
 fn put_rumour(out: &mut Vec<u8>, rumour: &Rumour) {
     put_member(out, rumour.member);
     put_u64(out, rumour.promised.0);
     put_u64(out, rumour.newest.0);
+    put_list(
+        out,
+        GOSSIPED_DESCENT_MAX,
+        &rumour.descent,
+        put_listed_incarnation,
+    );
 }
 
 /// The ops go to the end of the body, each as it is kept, behind its length.
@@ -164,6 +178,7 @@ fn put_log_state(out: &mut Vec<u8>, state: &LogState) {
 fn put_standing(out: &mut Vec<u8>, standing: &Standing) {
     put_list(out, VIEWS_REMEMBERED_MAX, &standing.views, put_view);
     put_report(out, &standing.report);
+    put_list(out, DESCENT_MAX, &standing.descent, put_listed_incarnation);
 }
 
 /// The part itself goes to the end of the body.
@@ -214,6 +229,10 @@ fn put_view(out: &mut Vec<u8>, view: &View) {
 
 fn put_listed_member(out: &mut Vec<u8>, member: &Member) {
     put_member(out, *member);
+}
+
+fn put_listed_incarnation(out: &mut Vec<u8>, incarnation: &Incarnation) {
+    put_incarnation(out, *incarnation);
 }
 
 fn put_view_mark(out: &mut Vec<u8>, mark: &ViewMark) {

@@ -75,7 +75,7 @@ fn put_message(out: &mut Vec<u8>, message: &MessageView<'_>) {
 }
 
 /// The time as calendars have it. What lies behind the last year of theirs is shown as its end.
-fn in_utc(time: Timestamp) -> jiff::Timestamp {
+pub(crate) fn in_utc(time: Timestamp) -> jiff::Timestamp {
     i64::try_from(time.0)
         .ok()
         .and_then(|milliseconds| jiff::Timestamp::from_millisecond(milliseconds).ok())
