@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 
 use super::{Fatal, generation};
 use crate::journal::storage::{DiskStorage, Slot};
-use crate::journal::superblock::{self, Superblock};
+use crate::journal::superblock::{Superblock, SuperblockFile};
 use crate::journal::{Cursor, Journal, JournalError};
 use crate::limits::PREPARE_BYTES_MAX;
 use crate::replica::{Entry, Identity};
@@ -17,8 +17,8 @@ use crate::types::{OpNumber, Vote};
 pub(super) struct Disk {
     /// The folder, locked while the process lives.
     slot: Slot,
-    /// Where the superblock is.
-    storage: DiskStorage,
+    /// Where the superblock is kept.
+    file: SuperblockFile,
     /// Who this server is; `None` before it has joined a cluster.
     superblock: Option<Superblock>,
     /// The log; there is one exactly when there is a superblock.
@@ -32,10 +32,10 @@ pub(super) struct Disk {
 
 impl Disk {
     /// An empty slot.
-    pub fn empty(slot: Slot, storage: DiskStorage, member_address: SocketAddr) -> Self {
+    pub fn empty(slot: Slot, file: SuperblockFile, member_address: SocketAddr) -> Self {
         Self {
             slot,
-            storage,
+            file,
             superblock: None,
             journal: None,
             member_address,
@@ -46,7 +46,7 @@ impl Disk {
     /// A slot with data; `damaged`: the journal begins anew.
     pub fn with_data(
         slot: Slot,
-        storage: DiskStorage,
+        file: SuperblockFile,
         superblock: Superblock,
         journal: Journal,
         damaged: bool,
@@ -57,7 +57,7 @@ impl Disk {
         };
         Self {
             slot,
-            storage,
+            file,
             member_address: superblock.member_address,
             superblock: Some(superblock),
             journal: Some(journal),
@@ -85,7 +85,7 @@ impl Disk {
         self.member_address = address;
         if let Some(superblock) = &mut self.superblock {
             superblock.member_address = address;
-            superblock::write(&mut self.storage, superblock)?;
+            self.file.save(superblock)?;
         }
         Ok(())
     }
@@ -116,7 +116,7 @@ impl Disk {
             vote,
             generation: self.generation(),
         };
-        superblock::write(&mut self.storage, &superblock)?;
+        self.file.save(&superblock)?;
         self.superblock = Some(superblock);
         Ok(())
     }
@@ -127,7 +127,7 @@ impl Disk {
             return Ok(());
         };
         superblock.generation += 1;
-        superblock::write(&mut self.storage, superblock)?;
+        self.file.save(superblock)?;
         self.journal = Some(journal);
         self.was_in_force = OpNumber::ZERO;
         Ok(())
