@@ -4,21 +4,35 @@
 //! empty slot: it becomes a server with data when the replica first says so.
 
 use std::net::SocketAddr;
+use std::path::Path;
 
 use super::{Fatal, generation};
 use crate::journal::storage::{DiskStorage, Slot};
-use crate::journal::superblock::{self, Superblock};
+use crate::journal::superblock::{self, FolderMark, Superblock, SuperblockFile};
 use crate::journal::{Cursor, Journal, JournalError};
 use crate::limits::PREPARE_BYTES_MAX;
 use crate::replica::{Entry, Identity};
 use crate::types::{OpNumber, Vote};
 
+/// When a slot and its superblock were made; `None` if the system does not tell.
+pub(super) fn folder_mark(slot: &Path) -> Option<FolderMark> {
+    let made = |path: &Path| {
+        let made = std::fs::metadata(path).ok()?.created().ok()?;
+        let since = made.duration_since(std::time::UNIX_EPOCH).ok()?;
+        u64::try_from(since.as_nanos()).ok()
+    };
+    Some(FolderMark {
+        directory: made(slot)?,
+        file: made(&slot.join(superblock::FILE))?,
+    })
+}
+
 /// A server's slot, and what is in it.
 pub(super) struct Disk {
     /// The folder, locked while the process lives.
     slot: Slot,
-    /// Where the superblock is.
-    storage: DiskStorage,
+    /// Where the superblock is kept.
+    file: SuperblockFile,
     /// Who this server is; `None` before it has joined a cluster.
     superblock: Option<Superblock>,
     /// The log; there is one exactly when there is a superblock.
@@ -32,10 +46,10 @@ pub(super) struct Disk {
 
 impl Disk {
     /// An empty slot.
-    pub fn empty(slot: Slot, storage: DiskStorage, member_address: SocketAddr) -> Self {
+    pub fn empty(slot: Slot, file: SuperblockFile, member_address: SocketAddr) -> Self {
         Self {
             slot,
-            storage,
+            file,
             superblock: None,
             journal: None,
             member_address,
@@ -46,7 +60,7 @@ impl Disk {
     /// A slot with data; `damaged`: the journal begins anew.
     pub fn with_data(
         slot: Slot,
-        storage: DiskStorage,
+        file: SuperblockFile,
         superblock: Superblock,
         journal: Journal,
         damaged: bool,
@@ -57,7 +71,7 @@ impl Disk {
         };
         Self {
             slot,
-            storage,
+            file,
             member_address: superblock.member_address,
             superblock: Some(superblock),
             journal: Some(journal),
@@ -85,7 +99,7 @@ impl Disk {
         self.member_address = address;
         if let Some(superblock) = &mut self.superblock {
             superblock.member_address = address;
-            superblock::write(&mut self.storage, superblock)?;
+            self.file.save(superblock)?;
         }
         Ok(())
     }
@@ -115,9 +129,24 @@ impl Disk {
             member_address: self.member_address,
             vote,
             generation: self.generation(),
+            has_ended: false,
+            // Only once there is a file that lasts.
+            folder: self
+                .superblock
+                .as_ref()
+                .and_then(|_| folder_mark(self.slot.directory())),
         };
-        superblock::write(&mut self.storage, &superblock)?;
+        self.file.save(&superblock)?;
         self.superblock = Some(superblock);
+        Ok(())
+    }
+
+    /// This process ends in order, and acknowledges nothing any more.
+    pub fn save_end(&mut self) -> Result<(), Fatal> {
+        if let Some(superblock) = &mut self.superblock {
+            superblock.has_ended = true;
+            self.file.save(superblock)?;
+        }
         Ok(())
     }
 
@@ -127,7 +156,7 @@ impl Disk {
             return Ok(());
         };
         superblock.generation += 1;
-        superblock::write(&mut self.storage, superblock)?;
+        self.file.save(superblock)?;
         self.journal = Some(journal);
         self.was_in_force = OpNumber::ZERO;
         Ok(())

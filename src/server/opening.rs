@@ -8,13 +8,13 @@
 use std::net::SocketAddr;
 use std::ops::ControlFlow;
 
-use super::disk::Disk;
+use super::disk::{self, Disk};
 use super::generation;
 use super::{StartError, random};
 use crate::chat::State;
 use crate::chat::change::Image;
 use crate::journal::storage::{DiskStorage, Slot};
-use crate::journal::superblock::{self, Superblock};
+use crate::journal::superblock::{Superblock, SuperblockFile};
 use crate::journal::{Journal, JournalError, Recovery};
 use crate::replica::{Entry, FOUNDER, InvalidLog};
 use crate::store::{SqliteStore, Store, remove_snapshot};
@@ -68,17 +68,17 @@ impl Opened {
         let storage = DiskStorage::open(slot.directory())?;
         remove_snapshot(generation::outgoing(slot.directory()))?;
         remove_snapshot(generation::incoming(slot.directory()))?;
-        let Some(mut superblock) = superblock::read(&storage)? else {
-            return Self::empty(slot, storage, member_address);
+        let (file, superblock) = SuperblockFile::open(Box::new(storage))?;
+        let Some(mut superblock) = superblock else {
+            return Self::empty(slot, file, member_address);
         };
-        let incarnation = next_incarnation(superblock.incarnation);
         superblock.member_address = member_address;
         let mut image = None;
         match Whole::open(&slot, &superblock, &mut image) {
             Ok(whole) => {
                 generation::remove_old(slot.directory(), superblock.generation)?;
-                superblock.incarnation = incarnation;
-                Self::whole(slot, storage, superblock, whole)
+                begin_process(&mut superblock, &slot);
+                Self::whole(slot, file, superblock, whole)
             }
             Err(Unusable::Other(error)) => Err(error),
             Err(Unusable::Damaged(error)) => {
@@ -90,8 +90,8 @@ impl Opened {
                 log::error!("{error}");
                 log::error!("this server leads nothing before another one has repaired it");
                 let servers = cluster.map(|it| it.servers).unwrap_or_default();
-                superblock.incarnation = incarnation;
-                let mut opened = Self::anew(slot, storage, superblock)?;
+                begin_process(&mut superblock, &slot);
+                let mut opened = Self::anew(slot, file, superblock)?;
                 opened.others = servers.iter().map(|it| it.address).collect();
                 Ok(opened)
             }
@@ -101,7 +101,7 @@ impl Opened {
     /// Nothing is there: the server founds a cluster, or joins one.
     fn empty(
         slot: Slot,
-        storage: DiskStorage,
+        file: SuperblockFile,
         member_address: SocketAddr,
     ) -> Result<Self, StartError> {
         let mut store = SqliteStore::open(generation::store(slot.directory(), 0))?;
@@ -114,7 +114,7 @@ impl Opened {
             return Err(StartError::Mismatch { reason });
         }
         Ok(Self {
-            disk: Disk::empty(slot, storage, member_address),
+            disk: Disk::empty(slot, file, member_address),
             superblock: None,
             store,
             image,
@@ -127,11 +127,11 @@ impl Opened {
 
     fn whole(
         slot: Slot,
-        mut storage: DiskStorage,
+        mut file: SuperblockFile,
         superblock: Superblock,
         whole: Whole,
     ) -> Result<Self, StartError> {
-        superblock::write(&mut storage, &superblock)?;
+        file.save(&superblock)?;
         let Whole {
             journal,
             store,
@@ -145,7 +145,7 @@ impl Opened {
         let knows_nothing = image.applied == OpNumber::ZERO && log.is_empty();
         let is_founder = superblock.server == FOUNDER && superblock.generation == 0;
         Ok(Self {
-            disk: Disk::with_data(slot, storage, superblock.clone(), journal, false),
+            disk: Disk::with_data(slot, file, superblock.clone(), journal, false),
             superblock: Some(superblock),
             store,
             image,
@@ -159,7 +159,7 @@ impl Opened {
     /// Puts aside what is there, as the generation before.
     fn anew(
         slot: Slot,
-        mut storage: DiskStorage,
+        mut file: SuperblockFile,
         mut superblock: Superblock,
     ) -> Result<Self, StartError> {
         let directory = slot.directory();
@@ -171,9 +171,9 @@ impl Opened {
         let folder = generation::journal(directory, superblock.generation);
         let journal = DiskStorage::open(&folder)?;
         let journal = Journal::create(Box::new(journal), superblock.cluster, random())?;
-        superblock::write(&mut storage, &superblock)?;
+        file.save(&superblock)?;
         Ok(Self {
-            disk: Disk::with_data(slot, storage, superblock.clone(), journal, true),
+            disk: Disk::with_data(slot, file, superblock.clone(), journal, true),
             superblock: Some(superblock),
             store,
             image,
@@ -198,6 +198,8 @@ impl Opened {
             member_address: self.disk.member_address(),
             vote: Vote::default(),
             generation: 0,
+            has_ended: false,
+            folder: None,
         };
         let identity = super::start::identity_of(&superblock, superblock.member_address);
         self.disk.save(&identity, Vote::default())?;
@@ -215,6 +217,20 @@ fn has_others(superblock: &Superblock, cluster: Option<&Cluster>) -> bool {
     is_other(FOUNDER)
         || promised.any(|it| is_other(it.server))
         || servers.any(|it| is_other(it.server))
+}
+
+/// Makes a superblock that of the next process in its slot.
+fn begin_process(superblock: &mut Superblock, slot: &Slot) {
+    let incarnation = next_incarnation(superblock.incarnation);
+    let directory = slot.directory();
+    if superblock.begin_process(incarnation, disk::folder_mark(directory)) {
+        log::warn!(
+            "{} is a copy of a folder whose server was not stopped before: what that one has \
+             acknowledged since may be missing here, so this server has no say before it has got \
+             everything from the others",
+            directory.display()
+        );
+    }
 }
 
 /// The process that follows another.

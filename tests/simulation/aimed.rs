@@ -5,15 +5,17 @@
 //! in it and how long everything takes is drawn, and the end is the same as that of every other run.
 //! With the rule in its place nothing comes of it.
 
+use std::time::Duration;
+
 use super::process::Arrival;
 use super::random::Random;
 use super::settings::{MILLISECOND, SECOND, Settings};
 use super::world::{Event, Repair, World};
 
 /// One seed in so many plays a story.
-const ONE_IN: u64 = 8;
+const ONE_IN: u64 = 5;
 /// Which of them.
-const REMAINDER: u64 = 6;
+const REMAINDER: u64 = 3;
 /// So many servers play.
 pub const PLAYERS: usize = 3;
 /// How long everybody waits at most for what a story needs.
@@ -27,13 +29,33 @@ pub enum Story {
     HalfAView,
     /// The link of two is reset and refused, and a third hears both. (Who hears somebody objects.)
     OneLinkRefused,
+    /// A folder is copied, its server serves alone later, and the copy is put back and started again
+    /// and again. (A counter does not prove descent, and a copy is no original.)
+    OldCopy,
+    /// Servers are restarted with other options, one after the other, and the primary is cut off.
+    /// (Who is fresh is a matter of the others' grace.)
+    OtherGrace,
+    /// A server that comes back behind has an order to lead alone, and the others serve. (It is not
+    /// carried out.)
+    ForcedBeside,
+    /// Everything was down, and one journal is damaged meanwhile: that of any server, also of one
+    /// that had gone on alone. (What it has promised tells which.)
+    DamagedWhileDown,
     /// A member consents to a view without itself, and would like to lead another one when nothing
     /// more is heard of that. (A promise binds.)
     LeftOut,
 }
 
 impl Story {
-    pub const ALL: &'static [Self] = &[Self::HalfAView, Self::OneLinkRefused, Self::LeftOut];
+    pub const ALL: &'static [Self] = &[
+        Self::HalfAView,
+        Self::OneLinkRefused,
+        Self::LeftOut,
+        Self::OldCopy,
+        Self::OtherGrace,
+        Self::ForcedBeside,
+        Self::DamagedWhileDown,
+    ];
 
     /// What a seed plays, if it plays a story.
     pub fn of(seed: u64) -> Option<Self> {
@@ -71,6 +93,10 @@ impl World {
                 }
             }
             Story::LeftOut => self.left_out(),
+            Story::OldCopy => self.old_copy(),
+            Story::OtherGrace => self.other_grace(),
+            Story::ForcedBeside => self.forced_beside(),
+            Story::DamagedWhileDown => self.damaged_while_down(),
         }
     }
 
@@ -185,6 +211,130 @@ impl World {
         }
         self.cut_apart(primary, candidate);
         self.while_random(2 * SECOND, 4 * SECOND);
+    }
+
+    /// A copy of a folder that lacks what its server acknowledged alone is put in its place. As long
+    /// as the right folder is away, nobody may serve; when it is back, everything is there.
+    fn old_copy(&mut self) {
+        let keeper = self.random.index(PLAYERS);
+        let is_running = self.random.percent(50);
+        if !is_running {
+            self.kill(keeper);
+            self.while_random(0, 100 * MILLISECOND);
+        }
+        let copy = self.hosts[keeper].disk.copied();
+        for _ in 0..self.random.between(u64::from(!is_running), 2) {
+            self.kill(keeper);
+            self.while_random(0, 500 * MILLISECOND);
+            self.start(keeper);
+            self.expect_settled();
+        }
+        if !self.goes_on_alone(keeper) {
+            return;
+        }
+        self.while_random(50 * MILLISECOND, SECOND);
+        self.kill(keeper);
+        let original = std::mem::replace(&mut self.hosts[keeper].disk, copy);
+        for other in self.others(keeper) {
+            self.start(other);
+        }
+        for _ in 0..self.random.between(1, 6) {
+            self.start(keeper);
+            self.while_random(100 * MILLISECOND, 1500 * MILLISECOND);
+            self.kill(keeper);
+        }
+        self.hosts[keeper].disk = original;
+        self.while_random(0, SECOND);
+        self.start(keeper);
+    }
+
+    /// Everybody else dies, one after the other, so that one server serves alone.
+    fn goes_on_alone(&mut self, last: usize) -> bool {
+        let mut others = self.others(last);
+        if self.random.percent(50) {
+            others.reverse();
+        }
+        for other in others {
+            self.kill(other);
+            self.while_random(300 * MILLISECOND, 600 * MILLISECOND);
+        }
+        self.run_until(PATIENCE, |it| it.serving() == [last])
+    }
+
+    /// The primary keeps the old options, the others get a short grace. Clients reach everybody.
+    fn other_grace(&mut self) {
+        let primary = self.primary();
+        let grace = self.random.between(250, 500);
+        let timing = (
+            Duration::from_millis(grace * 3 / 4),
+            Duration::from_millis(grace),
+        );
+        for other in self.others(primary) {
+            self.hosts[other].timing = Some(timing);
+            self.kill(other);
+            self.while_random(0, 300 * MILLISECOND);
+            self.start(other);
+            self.expect_settled();
+        }
+        if self.serving() != [primary] {
+            return;
+        }
+        for _ in 0..self.random.between(1, 3) {
+            for other in self.others(primary) {
+                self.cut_apart(primary, other);
+            }
+            self.while_random(500 * MILLISECOND, 2 * SECOND);
+            self.mend_all();
+            self.while_random(SECOND, 2 * SECOND);
+        }
+        for host in 0..PLAYERS {
+            self.hosts[host].timing = None;
+            self.kill(host);
+            self.start(host);
+            self.while_random(0, SECOND);
+        }
+    }
+
+    /// One server is away while the others serve, and comes back with an order to lead alone.
+    fn forced_beside(&mut self) {
+        let forced = self.random.index(PLAYERS);
+        self.kill(forced);
+        self.run_until(PATIENCE, |it| !it.serving().is_empty());
+        self.while_random(200 * MILLISECOND, SECOND);
+        for _ in 0..self.random.between(1, 2) {
+            self.hosts[forced].is_forced = true;
+            self.start(forced);
+            self.while_random(0, 5 * SECOND);
+            self.kill(forced);
+        }
+        self.start(forced);
+    }
+
+    /// Everybody dies at once, or one after the other, so that the last one has served alone. Nobody
+    /// may serve without that one; where nobody has, a damaged journal keeps nobody waiting.
+    fn damaged_while_down(&mut self) {
+        let damaged = self.random.index(PLAYERS);
+        let was_alone = self.random.percent(50) && self.goes_on_alone(damaged);
+        self.while_random(0, 500 * MILLISECOND);
+        for host in 0..PLAYERS {
+            self.kill(host);
+        }
+        let before = self.hosts[damaged].disk.copied();
+        let mark = self.hosts[damaged].disk.mark;
+        self.flip_bit_at(damaged);
+        for host in 0..PLAYERS {
+            self.start(host);
+        }
+        if !was_alone {
+            self.while_random(SECOND, 5 * SECOND);
+            return;
+        }
+        self.while_random(SECOND, 5 * SECOND);
+        // The right folder is put back from the very disk that it was on.
+        self.kill(damaged);
+        self.hosts[damaged].disk = before;
+        self.hosts[damaged].disk.mark = mark;
+        self.start(damaged);
     }
 
     /// SIGTERM, and it does not come back by itself.

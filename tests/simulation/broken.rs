@@ -22,6 +22,16 @@ pub enum Variant {
     NoVeto,
     /// A promise binds nobody.
     Unbound,
+    /// A process with a higher counter passes for one that continues another.
+    CounterForDescent,
+    /// A copy of the folder of a running server passes for the folder.
+    CopiesUndetected,
+    /// A primary does not ask after which grace the others would leave it out.
+    OwnLimitOnly,
+    /// A primary is forced beside others that serve.
+    ForceBlindly,
+    /// A damaged journal is no obstacle at a cold start, whatever its server has promised.
+    DamageIgnored,
     /// A client goes on in another session after a failover, where its numbers are new.
     AnotherSession,
     /// A client forgets after a failover what it has seen.
@@ -38,6 +48,11 @@ impl Variant {
         Self::NoStandingViews,
         Self::NoVeto,
         Self::Unbound,
+        Self::CounterForDescent,
+        Self::CopiesUndetected,
+        Self::OwnLimitOnly,
+        Self::ForceBlindly,
+        Self::DamageIgnored,
         Self::AnotherSession,
         Self::SeenForgotten,
         Self::BehindBelieved,
@@ -51,6 +66,11 @@ impl Variant {
             Self::NoStandingViews => "no-standing-views",
             Self::NoVeto => "no-veto",
             Self::Unbound => "unbound",
+            Self::CounterForDescent => "counter-for-descent",
+            Self::CopiesUndetected => "copies-undetected",
+            Self::OwnLimitOnly => "own-limit-only",
+            Self::ForceBlindly => "force-blindly",
+            Self::DamageIgnored => "damage-ignored",
             Self::AnotherSession => "another-session",
             Self::SeenForgotten => "seen-forgotten",
             Self::BehindBelieved => "behind-believed",
@@ -70,6 +90,11 @@ impl Variant {
             Self::NoStandingViews => broken.replica.newest_view_only = true,
             Self::NoVeto => broken.replica.no_veto = true,
             Self::Unbound => broken.replica.unbound = true,
+            Self::CounterForDescent => broken.replica.counter_for_descent = true,
+            Self::CopiesUndetected => broken.copies_undetected = true,
+            Self::OwnLimitOnly => broken.replica.own_limit_only = true,
+            Self::ForceBlindly => broken.replica.force_blindly = true,
+            Self::DamageIgnored => broken.replica.damage_ignored = true,
             Self::AnotherSession => broken.client.another_session = true,
             Self::SeenForgotten => broken.client.seen_forgotten = true,
             Self::BehindBelieved => broken.client.behind_believed = true,

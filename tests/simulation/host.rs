@@ -5,8 +5,10 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use lastword::journal::storage::FaultyStorage;
+use lastword::journal::superblock::FolderMark;
 use lastword::journal::{Journal, JournalError, Sizes, superblock};
 use lastword::replica::{Entry, Replica};
 use lastword::store::{MemoryStore, Store};
@@ -49,6 +51,10 @@ pub struct Host {
     pub server: Option<ServerId>,
     /// It is started with 1.
     pub is_founder: bool,
+    /// Its own `--fresh` and `--grace`, if they are not those of all.
+    pub timing: Option<(Duration, Duration)>,
+    /// Its next process is started with `--force-primary`.
+    pub is_forced: bool,
     /// Syncs take so many times as long.
     pub slowness: u64,
     pub starts: u64,
@@ -56,6 +62,8 @@ pub struct Host {
 
 /// The files of a server.
 pub struct Disk {
+    /// When the folder was made: a copy was made later.
+    pub mark: Option<FolderMark>,
     pub superblock: FaultyStorage,
     /// By generation: the superblock says which one counts.
     pub journals: BTreeMap<u32, FaultyStorage>,
@@ -65,6 +73,10 @@ pub struct Disk {
 impl Disk {
     pub fn new() -> Self {
         Self {
+            mark: Some(FolderMark {
+                directory: 0,
+                file: 0,
+            }),
             superblock: FaultyStorage::new(),
             journals: BTreeMap::new(),
             stores: BTreeMap::new(),
@@ -74,7 +86,12 @@ impl Disk {
     /// A copy of everything, as a backup would have it.
     pub fn copied(&self) -> Self {
         let journals = self.journals.iter();
+        let later = |mark: FolderMark| FolderMark {
+            directory: mark.directory + 1,
+            file: mark.file + 1,
+        };
         Self {
+            mark: self.mark.map(later),
             superblock: self.superblock.fork(),
             journals: journals.map(|(id, it)| (*id, it.fork())).collect(),
             stores: self.stores.clone(),
@@ -113,6 +130,8 @@ impl Host {
             safe: BTreeMap::new(),
             server: None,
             is_founder: index == 0,
+            timing: None,
+            is_forced: false,
             slowness: 1,
             starts: 0,
         }

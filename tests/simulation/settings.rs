@@ -50,6 +50,8 @@ pub struct Broken {
     pub replica: Sabotage,
     /// The driver says that a promise is on disk before it is, and a crash comes first.
     pub promise_not_synced: bool,
+    /// A copy of a folder passes for the folder itself.
+    pub copies_undetected: bool,
     /// What the clients leave out.
     pub client: failover::Sabotage,
 }

@@ -30,6 +30,9 @@ pub fn start(world: &mut World, index: usize, number: u64) -> Option<Process> {
 
 fn config(world: &mut World, index: usize) -> lastword::replica::Config {
     let mut config = world.settings.config.clone();
+    if let Some((fresh, grace)) = world.hosts[index].timing {
+        (config.fresh, config.grace) = (fresh, grace);
+    }
     config.seed = world.random.next();
     config.contacts = vec![service_address()];
     if world.settings.knows_peers {
@@ -54,6 +57,8 @@ fn found(world: &mut World, index: usize, number: u64) -> Option<Process> {
         member_address: world.hosts[index].address,
         vote: Vote::default(),
         generation: 0,
+        has_ended: false,
+        folder: world.hosts[index].disk.mark,
     };
     let disk = &mut world.hosts[index].disk;
     let journal = create_journal(disk, &superblock, world.random.next()).ok()?;
@@ -94,6 +99,8 @@ fn join(world: &mut World, index: usize, number: u64) -> Process {
         member_address: world.hosts[index].address,
         vote: Vote::default(),
         generation: 0,
+        has_ended: false,
+        folder: world.hosts[index].disk.mark,
     };
     let config = config(world, index);
     let now = world.hosts[index].clock(world.now);
@@ -120,10 +127,13 @@ fn restart(
     number: u64,
     mut superblock: Superblock,
 ) -> Option<Process> {
-    superblock.incarnation = Incarnation {
+    let incarnation = Incarnation {
         counter: superblock.incarnation.counter + 1,
         random: world.random.bits(),
     };
+    let mark = world.hosts[index].disk.mark;
+    let mark = mark.filter(|_| !world.settings.broken.copies_undetected);
+    superblock.begin_process(incarnation, mark);
     let generation = superblock.generation;
     let disk = &mut world.hosts[index].disk;
     superblock::write(&mut disk.superblock, &superblock).ok()?;
@@ -186,7 +196,7 @@ fn started(
         applied: image.applied,
         log,
         damaged: journal.is_none(),
-        force: false,
+        force: std::mem::take(&mut world.hosts[index].is_forced),
     };
     let config = config(world, index);
     let now = world.hosts[index].clock(world.now);

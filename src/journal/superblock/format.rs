@@ -1,21 +1,26 @@
-//! How does a copy of the superblock look, byte by byte?
+//! The byte layout of one copy of the superblock.
 //!
 //! ```text
-//!  byte  0       8         12     16         24           40        44         52       54
-//!        ┌───────┬─────────┬──────┬──────────┬────────────┬─────────┬──────────┬────────┐
-//!        │ magic │ version │ CRC  │ sequence │ cluster id │ lineage │ lineage  │ server │
-//!        │       │         │      │          │            │ counter │ random   │ id     │
-//!        └───────┴─────────┴──────┴──────────┴────────────┴─────────┴──────────┴────────┘
-//!  byte  54            62            70                                            93
-//!        ┌─────────────┬─────────────┬─────────────────────────────────────────────┐
-//!        │ incarnation │ incarnation │ member address: 4 or 6, 16 bytes of IP,     │
-//!        │ counter     │ random      │ port, scope id (v6)                         │
-//!        └─────────────┴─────────────┴─────────────────────────────────────────────┘
-//!  byte  93           97         105        113        114                       4096
-//!        ┌────────────┬──────────┬──────────┬──────────┬──────────────┬───────────┐
-//!        │ generation │ promised │ in force │ bindings │ the bindings │ zeros     │
-//!        │            │          │          │ (count)  │              │           │
-//!        └────────────┴──────────┴──────────┴──────────┴──────────────┴───────────┘
+//!  byte  0       8         12     16         24       28                  4096
+//!        ┌───────┬─────────┬──────┬──────────┬────────┬──────┬───────────┐
+//!        │ magic │ version │ CRC  │ sequence │ length │ body │ zeros     │
+//!        └───────┴─────────┴──────┴──────────┴────────┴──────┴───────────┘
+//!
+//!  the body, of `length` bytes, one field after the other:
+//!        ┌────────────┬─────────┬─────────┬────────┬─────────────┬─────────────┐
+//!        │ cluster id │ lineage │ lineage │ server │ incarnation │ incarnation │
+//!        │ 16         │ count 4 │ rand. 8 │ id 2   │ counter 8   │ random 8    │
+//!        ├────────────┴─────────┴─────────┼────────┴───┬─────────┴┬────────────┤
+//!        │ member address: 4 or 6, 16 of  │ generation │ promised │ in force   │
+//!        │ IP, port 2, scope id (v6) 4    │ 4          │ 8        │ 8          │
+//!        ├──────────────────┬─────────────┴┬───────────┴──────────┴────────────┘
+//!        │ bindings (count) │ the bindings │
+//!        ├─────────┬────────┴─────┬────────┴───────┬─────────────┐
+//!        │ stood 8 │ forced?      │ descent        │ descent:    │
+//!        │         │ lineage 12   │ (count)        │ 16 each     │
+//!        ├─────────┴──┬───────────┴────────────────┴─────────────┘
+//!        │ has ended  │ folder mark? 8, 8 │
+//!        └────────────┴───────────────────┘
 //!
 //!  a binding:  ┌────────────────┬─────────────────┬───────────┐    a member:  ┌─────────────┐
 //!              │ view number: 8 │ members (count) │ members … │               │ server: 2   │
@@ -25,49 +30,66 @@
 //!                                                                             └─────────────┘
 //! ```
 //!
-//! All numbers are big-endian; a count is one byte. The second copy begins at byte 4096. The CRC
-//! (CRC32C) covers all 4096 bytes of its copy but itself. Magic, version, CRC and sequence stay
-//! where they are in every later version.
+//! All numbers are big-endian; a count is one byte. The CRC (CRC32C) covers all 4096 bytes of its
+//! copy but itself. Magic, version, CRC and sequence stay where they are in every later version,
+//! so that an older program names the version instead of calling the file damaged.
 //!
-//! Version 1 ended with the member address, and zeros: a server that had nobody to promise to.
+//! Versions 1 and 2 had no length: the same body began at byte 24, with zeros after its last
+//! field, the bindings. Version 1 ended with the member address. A file of theirs held two copies.
+//! Where a field may be missing ("?"), a byte of 0 or 1 before it says so.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
 use byteorder::{BigEndian, ByteOrder};
 
-use super::Superblock;
-use crate::limits::{BINDINGS_MAX, MEMBERS_MAX};
+use super::{FolderMark, Superblock};
+use crate::limits::{BINDINGS_MAX, DESCENT_MAX, MEMBERS_MAX};
 use crate::types::{
     Binding, ClusterId, Incarnation, Lineage, Member, OpNumber, ServerId, ViewNumber, Vote,
 };
+use crate::wire::fields::{InvalidField, Reader, put_u8, put_u16, put_u32, put_u64, put_u128};
 
-/// How long a copy is.
+/// The length of a copy.
 pub(super) const COPY_BYTES: usize = 4096;
-/// What is written.
-pub(super) const FORMAT_VERSION: u32 = 2;
-/// The version that knew of no votes; it is read, too.
+/// The version that is written.
+pub(super) const FORMAT_VERSION: u32 = 3;
+/// The last version whose file held two copies, with a body of no stated length.
+pub(super) const FORMAT_VERSION_2: u32 = 2;
 const FORMAT_VERSION_1: u32 = 1;
 
 const MAGIC: [u8; 8] = [0xff, b'L', b'W', b's', b'u', b'p', b'b', 0xfe];
 /// Bytes 12 to 16 of a copy.
 const CHECKSUM: std::ops::Range<usize> = 12..16;
-/// Where what version 2 has added begins.
-const GENERATION: usize = 93;
-/// Where the count of bindings stands.
-const BINDINGS: usize = 113;
-const MEMBER_BYTES: usize = 18;
+/// Where the body's length stands; in versions 1 and 2 the body begins here.
+const LENGTH: usize = 24;
+const BODY: usize = LENGTH + 4;
+/// The longest body.
+const BODY_BYTES_MAX: usize = COPY_BYTES - BODY;
+
+/// Everything but the bindings and the descent.
+const FIXED_BYTES: usize =
+    16 + 12 + 2 + 16 + ADDRESS_BYTES + 4 + 8 + 8 + 1 + 8 + (1 + 12) + 1 + 1 + (1 + 16);
+const ADDRESS_BYTES: usize = 1 + 16 + 2 + 4;
+const INCARNATION_BYTES: usize = 16;
+const MEMBER_BYTES: usize = 2 + INCARNATION_BYTES;
 const BINDING_BYTES_MAX: usize = 8 + 1 + MEMBERS_MAX * MEMBER_BYTES;
 
-const _: () = assert!(BINDINGS + 1 + BINDINGS_MAX * BINDING_BYTES_MAX <= COPY_BYTES);
+const _: () = assert!(
+    FIXED_BYTES + BINDINGS_MAX * BINDING_BYTES_MAX + DESCENT_MAX * INCARNATION_BYTES
+        <= BODY_BYTES_MAX
+);
+const _: () = assert!(DESCENT_MAX <= u8::MAX as usize);
 const _: () = assert!(BINDINGS_MAX <= u8::MAX as usize);
 const _: () = assert!(MEMBERS_MAX <= u8::MAX as usize);
 
 /// A copy whose checksum is right.
 #[derive(Clone, Debug)]
 pub(super) struct GoodCopy {
-    /// 0 or 1: the first or the second of the file.
+    /// The copy's place in the file, from 0.
     pub index: usize,
-    /// One more with each write. Both copies have the same when a write has returned.
+    /// The version of its format.
+    pub version: u32,
+    /// One more with each write; all copies of one write have the same.
     pub sequence: u64,
     /// What it says.
     pub superblock: Superblock,
@@ -76,7 +98,9 @@ pub(super) struct GoodCopy {
 /// A copy that says nothing.
 #[derive(Debug)]
 pub(super) enum BadCopy {
-    /// It does not even begin as one does.
+    /// Nothing was written there yet: it begins with zeros, or the file ends before it.
+    Blank,
+    /// It begins with something else.
     WrongMagic,
     /// Something in it is not as it was written.
     Damaged,
@@ -85,27 +109,31 @@ pub(super) enum BadCopy {
 }
 
 /// The bytes of a copy, [`COPY_BYTES`] of them.
+///
+/// # Panics
+/// If the vote has more bindings, or a binding more members, than there can be.
 pub(super) fn encode(superblock: &Superblock, sequence: u64) -> Vec<u8> {
-    let mut bytes = vec![0; COPY_BYTES];
-    bytes[..8].copy_from_slice(&MAGIC);
-    BigEndian::write_u32(&mut bytes[8..], FORMAT_VERSION);
-    BigEndian::write_u64(&mut bytes[16..], sequence);
-    BigEndian::write_u128(&mut bytes[24..], superblock.cluster.0);
-    BigEndian::write_u32(&mut bytes[40..], superblock.lineage.counter);
-    BigEndian::write_u64(&mut bytes[44..], superblock.lineage.random);
-    BigEndian::write_u16(&mut bytes[52..], superblock.server.0);
-    BigEndian::write_u64(&mut bytes[54..], superblock.incarnation.counter);
-    BigEndian::write_u64(&mut bytes[62..], superblock.incarnation.random);
-    encode_address(&mut bytes[70..GENERATION], superblock.member_address);
-    BigEndian::write_u32(&mut bytes[GENERATION..], superblock.generation);
-    encode_vote(&mut bytes[GENERATION + 4..], &superblock.vote);
+    let mut bytes = Vec::with_capacity(COPY_BYTES);
+    bytes.extend(MAGIC);
+    put_u32(&mut bytes, FORMAT_VERSION);
+    put_u32(&mut bytes, 0); // The checksum comes last.
+    put_u64(&mut bytes, sequence);
+    put_u32(&mut bytes, 0); // And the length once it is known.
+    put_body(&mut bytes, superblock);
+    let length = bytes.len() - BODY;
+    assert!(length <= BODY_BYTES_MAX, "a body of {length} bytes");
+    BigEndian::write_u32(&mut bytes[LENGTH..], length as u32);
+    bytes.resize(COPY_BYTES, 0);
     seal(&mut bytes);
     bytes
 }
 
 /// What a copy says. Anything may stand in `bytes`.
 pub(super) fn decode(bytes: &[u8], index: usize) -> Result<GoodCopy, BadCopy> {
-    if bytes.len() < 8 || bytes[..8] != MAGIC {
+    if bytes.iter().take(MAGIC.len()).all(|byte| *byte == 0) {
+        return Err(BadCopy::Blank);
+    }
+    if !bytes.starts_with(&MAGIC) {
         return Err(BadCopy::WrongMagic);
     }
     if bytes.len() < COPY_BYTES || BigEndian::read_u32(&bytes[CHECKSUM]) != checksum(bytes) {
@@ -113,34 +141,20 @@ pub(super) fn decode(bytes: &[u8], index: usize) -> Result<GoodCopy, BadCopy> {
     }
     let version = BigEndian::read_u32(&bytes[8..]);
     let sequence = BigEndian::read_u64(&bytes[16..]);
-    let (generation, vote) = match version {
+    let superblock = match version {
         0 => return Err(BadCopy::Damaged),
-        FORMAT_VERSION_1 => (0, Vote::default()),
-        FORMAT_VERSION => (
-            BigEndian::read_u32(&bytes[GENERATION..]),
-            decode_vote(&bytes[GENERATION + 4..COPY_BYTES]).ok_or(BadCopy::Damaged)?,
-        ),
+        FORMAT_VERSION_1 | FORMAT_VERSION_2 => {
+            // Version 1 goes on with zeros: generation 0, and no promise.
+            read_body(&mut Reader::new(&bytes[LENGTH..COPY_BYTES])).map(with_history_assumed)
+        }
+        FORMAT_VERSION => read_sized_body(&bytes[LENGTH..COPY_BYTES]),
         _ => return Err(BadCopy::Newer { sequence, version }),
-    };
-    let superblock = Superblock {
-        cluster: ClusterId(BigEndian::read_u128(&bytes[24..])),
-        lineage: Lineage {
-            counter: BigEndian::read_u32(&bytes[40..]),
-            random: BigEndian::read_u64(&bytes[44..]),
-        },
-        server: ServerId(BigEndian::read_u16(&bytes[52..])),
-        incarnation: Incarnation {
-            counter: BigEndian::read_u64(&bytes[54..]),
-            random: BigEndian::read_u64(&bytes[62..]),
-        },
-        member_address: decode_address(&bytes[70..GENERATION]).ok_or(BadCopy::Damaged)?,
-        vote,
-        generation,
     };
     Ok(GoodCopy {
         index,
+        version,
         sequence,
-        superblock,
+        superblock: superblock.map_err(|_| BadCopy::Damaged)?,
     })
 }
 
@@ -155,99 +169,200 @@ fn checksum(copy: &[u8]) -> u32 {
     crc32c::crc32c_append(before, &copy[CHECKSUM.end..COPY_BYTES])
 }
 
-fn encode_address(bytes: &mut [u8], address: SocketAddr) {
-    match address {
+fn put_body(out: &mut Vec<u8>, superblock: &Superblock) {
+    put_u128(out, superblock.cluster.0);
+    put_u32(out, superblock.lineage.counter);
+    put_u64(out, superblock.lineage.random);
+    put_u16(out, superblock.server.0);
+    put_incarnation(out, superblock.incarnation);
+    put_address(out, superblock.member_address);
+    put_u32(out, superblock.generation);
+    put_vote(out, &superblock.vote);
+    put_history(out, &superblock.vote);
+    put_u8(out, u8::from(superblock.has_ended));
+    put_u8(out, u8::from(superblock.folder.is_some()));
+    if let Some(mark) = superblock.folder {
+        put_u64(out, mark.directory);
+        put_u64(out, mark.file);
+    }
+}
+
+/// The body of a copy that says how long it is: nothing may stand after its last field.
+fn read_sized_body(bytes: &[u8]) -> Result<Superblock, InvalidField> {
+    let mut reader = Reader::new(bytes);
+    let length = reader.u32()? as usize;
+    let mut body = Reader::new(reader.bytes(length)?);
+    let mut superblock = read_body(&mut body)?;
+    read_history(&mut body, &mut superblock.vote)?;
+    superblock.has_ended = body.flag()?;
+    if body.flag()? {
+        superblock.folder = Some(FolderMark {
+            directory: body.u64()?,
+            file: body.u64()?,
+        });
+    }
+    body.finish()?;
+    Ok(superblock)
+}
+
+/// What an earlier version did not write down: the newest process has acknowledged what there is,
+/// and may have been a member of the newest view that it promised.
+fn with_history_assumed(mut superblock: Superblock) -> Superblock {
+    superblock.vote.stood = superblock.vote.promised;
+    superblock.vote.descent = vec![superblock.incarnation];
+    superblock
+}
+
+fn read_body(reader: &mut Reader<'_>) -> Result<Superblock, InvalidField> {
+    let cluster = ClusterId(reader.u128()?);
+    let lineage = Lineage {
+        counter: reader.u32()?,
+        random: reader.u64()?,
+    };
+    Ok(Superblock {
+        cluster,
+        lineage,
+        server: ServerId(reader.u16()?),
+        incarnation: read_incarnation(reader)?,
+        member_address: read_address(reader)?,
+        generation: reader.u32()?,
+        vote: read_vote(reader)?,
+        has_ended: false,
+        folder: None,
+    })
+}
+
+fn put_incarnation(out: &mut Vec<u8>, incarnation: Incarnation) {
+    put_u64(out, incarnation.counter);
+    put_u64(out, incarnation.random);
+}
+
+fn read_incarnation(reader: &mut Reader<'_>) -> Result<Incarnation, InvalidField> {
+    Ok(Incarnation {
+        counter: reader.u64()?,
+        random: reader.u64()?,
+    })
+}
+
+fn put_address(out: &mut Vec<u8>, address: SocketAddr) {
+    let mut ip = [0; 16];
+    let (kind, scope_id) = match address {
         SocketAddr::V4(address) => {
-            bytes[0] = 4;
-            bytes[1..5].copy_from_slice(&address.ip().octets());
+            ip[..4].copy_from_slice(&address.ip().octets());
+            (4, 0)
         }
         SocketAddr::V6(address) => {
-            bytes[0] = 6;
-            bytes[1..17].copy_from_slice(&address.ip().octets());
-            BigEndian::write_u32(&mut bytes[19..], address.scope_id());
+            ip = address.ip().octets();
+            (6, address.scope_id())
         }
-    }
-    BigEndian::write_u16(&mut bytes[17..], address.port());
+    };
+    put_u8(out, kind);
+    out.extend(ip);
+    put_u16(out, address.port());
+    put_u32(out, scope_id);
 }
 
-fn decode_address(bytes: &[u8]) -> Option<SocketAddr> {
-    let port = BigEndian::read_u16(&bytes[17..]);
-    match bytes[0] {
+fn read_address(reader: &mut Reader<'_>) -> Result<SocketAddr, InvalidField> {
+    let kind = reader.u8()?;
+    let ip: [u8; 16] = reader.array()?;
+    let port = reader.u16()?;
+    let scope_id = reader.u32()?;
+    match kind {
         4 => {
-            let ip = Ipv4Addr::from(BigEndian::read_u32(&bytes[1..]));
-            Some(SocketAddr::new(IpAddr::V4(ip), port))
+            let ip = Ipv4Addr::new(ip[0], ip[1], ip[2], ip[3]);
+            Ok(SocketAddr::new(IpAddr::V4(ip), port))
         }
         6 => {
-            let ip = Ipv6Addr::from(BigEndian::read_u128(&bytes[1..]));
-            let scope_id = BigEndian::read_u32(&bytes[19..]);
-            Some(SocketAddr::V6(SocketAddrV6::new(ip, port, 0, scope_id)))
+            let ip = Ipv6Addr::from(ip);
+            Ok(SocketAddr::V6(SocketAddrV6::new(ip, port, 0, scope_id)))
         }
-        _ => None,
+        _ => Err(InvalidField::OutOfRange("an address is of IP 4 or 6")),
     }
 }
 
-fn encode_vote(bytes: &mut [u8], vote: &Vote) {
-    assert!(
-        vote.bindings.len() <= BINDINGS_MAX,
-        "{} bindings",
-        vote.bindings.len()
-    );
-    BigEndian::write_u64(bytes, vote.promised.0);
-    BigEndian::write_u64(&mut bytes[8..], vote.in_force.0);
-    bytes[16] = vote.bindings.len() as u8;
-    let mut at = 17;
+fn put_vote(out: &mut Vec<u8>, vote: &Vote) {
+    let bindings = vote.bindings.len();
+    assert!(bindings <= BINDINGS_MAX, "{bindings} bindings");
+    put_u64(out, vote.promised.0);
+    put_u64(out, vote.in_force.0);
+    put_u8(out, bindings as u8);
     for binding in &vote.bindings {
-        let members = &binding.members;
-        assert!(members.len() <= MEMBERS_MAX, "{} members", members.len());
-        BigEndian::write_u64(&mut bytes[at..], binding.number.0);
-        bytes[at + 8] = members.len() as u8;
-        at += 9;
-        for member in members {
-            BigEndian::write_u16(&mut bytes[at..], member.server.0);
-            BigEndian::write_u64(&mut bytes[at + 2..], member.incarnation.counter);
-            BigEndian::write_u64(&mut bytes[at + 10..], member.incarnation.random);
-            at += MEMBER_BYTES;
+        let members = binding.members.len();
+        assert!(members <= MEMBERS_MAX, "{members} members");
+        put_u64(out, binding.number.0);
+        put_u8(out, members as u8);
+        for member in &binding.members {
+            put_u16(out, member.server.0);
+            put_incarnation(out, member.incarnation);
         }
     }
 }
 
-/// `None` if there is more than there can be: then the space behind would not suffice, either.
-fn decode_vote(bytes: &[u8]) -> Option<Vote> {
-    let count = usize::from(bytes[16]);
-    if count > BINDINGS_MAX {
-        return None;
+fn put_history(out: &mut Vec<u8>, vote: &Vote) {
+    let descent = vote.descent.len();
+    assert!(descent <= DESCENT_MAX, "{descent} processes");
+    put_u64(out, vote.stood.0);
+    put_u8(out, u8::from(vote.forced.is_some()));
+    if let Some(lineage) = vote.forced {
+        put_u32(out, lineage.counter);
+        put_u64(out, lineage.random);
     }
-    let mut bindings = Vec::with_capacity(count);
-    let mut at = 17;
-    for _ in 0..count {
-        let number = ViewNumber(BigEndian::read_u64(&bytes[at..]));
-        let members = usize::from(bytes[at + 8]);
-        if members > MEMBERS_MAX {
-            return None;
-        }
-        at += 9;
-        let end = at + members * MEMBER_BYTES;
-        let members = bytes[at..end].chunks_exact(MEMBER_BYTES);
-        bindings.push(Binding {
-            number,
-            members: members.map(decode_member).collect(),
+    put_u8(out, descent as u8);
+    for incarnation in &vote.descent {
+        put_incarnation(out, *incarnation);
+    }
+}
+
+fn read_history(reader: &mut Reader<'_>, vote: &mut Vote) -> Result<(), InvalidField> {
+    vote.stood = ViewNumber(reader.u64()?);
+    if reader.flag()? {
+        vote.forced = Some(Lineage {
+            counter: reader.u32()?,
+            random: reader.u64()?,
         });
-        at = end;
     }
-    Some(Vote {
-        promised: ViewNumber(BigEndian::read_u64(bytes)),
+    let descent = read_count(reader, DESCENT_MAX)?;
+    vote.descent = (0..descent)
+        .map(|_| read_incarnation(reader))
+        .collect::<Result<_, _>>()?;
+    Ok(())
+}
+
+fn read_vote(reader: &mut Reader<'_>) -> Result<Vote, InvalidField> {
+    let promised = ViewNumber(reader.u64()?);
+    let in_force = OpNumber(reader.u64()?);
+    let bindings = read_count(reader, BINDINGS_MAX)?;
+    let bindings = (0..bindings)
+        .map(|_| read_binding(reader))
+        .collect::<Result<_, _>>()?;
+    Ok(Vote {
+        promised,
         bindings,
-        in_force: OpNumber(BigEndian::read_u64(&bytes[8..])),
+        in_force,
         ..Vote::default()
     })
 }
 
-fn decode_member(bytes: &[u8]) -> Member {
-    Member {
-        server: ServerId(BigEndian::read_u16(bytes)),
-        incarnation: Incarnation {
-            counter: BigEndian::read_u64(&bytes[2..]),
-            random: BigEndian::read_u64(&bytes[10..]),
-        },
+fn read_binding(reader: &mut Reader<'_>) -> Result<Binding, InvalidField> {
+    let number = ViewNumber(reader.u64()?);
+    let members = read_count(reader, MEMBERS_MAX)?;
+    let members = (0..members)
+        .map(|_| read_member(reader))
+        .collect::<Result<_, _>>()?;
+    Ok(Binding { number, members })
+}
+
+fn read_member(reader: &mut Reader<'_>) -> Result<Member, InvalidField> {
+    Ok(Member {
+        server: ServerId(reader.u16()?),
+        incarnation: read_incarnation(reader)?,
+    })
+}
+
+fn read_count(reader: &mut Reader<'_>, most: usize) -> Result<usize, InvalidField> {
+    let count = usize::from(reader.u8()?);
+    match count <= most {
+        true => Ok(count),
+        false => Err(InvalidField::OutOfRange("more than there can be")),
     }
 }

@@ -1,6 +1,8 @@
 //! Is a superblock there again after a crash, and is a bad one recognised?
 
-use super::format::{FORMAT_VERSION, seal};
+use byteorder::{BigEndian, ByteOrder};
+
+use super::format::{FORMAT_VERSION, FORMAT_VERSION_2, seal};
 use super::*;
 use crate::journal::storage::{FaultyStorage, Unsynced};
 use crate::limits::{BINDINGS_MAX, MEMBERS_MAX};
@@ -21,6 +23,11 @@ fn superblock(counter: u64) -> Superblock {
         member_address: "127.0.0.1:5001".parse().unwrap(),
         vote: vote(2, 3),
         generation: counter as u32,
+        has_ended: counter.is_multiple_of(2),
+        folder: Some(FolderMark {
+            directory: counter,
+            file: counter + 1,
+        }),
     }
 }
 
@@ -41,13 +48,33 @@ fn vote(bindings: usize, members: usize) -> Vote {
         promised: ViewNumber(u64::MAX),
         bindings: (1..=bindings as u64).map(binding).collect(),
         in_force: OpNumber(1 << 50),
-        ..Vote::default()
+        stood: ViewNumber(9),
+        descent: (1..=bindings as u64)
+            .map(|it| member(it).incarnation)
+            .collect(),
+        forced: Some(Lineage {
+            counter: 5,
+            random: 6,
+        }),
     }
+}
+
+/// Where the body begins, and where it began in versions 1 and 2.
+const BODY: usize = 28;
+const BODY_2: usize = 24;
+
+/// The two copies that version 2 wrote: the body without its length.
+fn format_2(superblock: &Superblock, sequence: u64) -> Vec<u8> {
+    let mut bytes = encode(superblock, sequence);
+    bytes.copy_within(BODY.., BODY_2);
+    bytes[8..12].copy_from_slice(&FORMAT_VERSION_2.to_be_bytes());
+    seal(&mut bytes);
+    bytes
 }
 
 /// What 0.1.0 wrote: two copies of format 1, which ended with the member address.
 fn format_1(superblock: &Superblock, sequence: u64) -> Vec<u8> {
-    let mut bytes = encode(superblock, sequence);
+    let mut bytes = format_2(superblock, sequence);
     bytes[11] = 1;
     bytes[93..].fill(0);
     seal(&mut bytes);
@@ -95,28 +122,97 @@ fn more_bindings_than_there_can_be_are_our_own_mistake() {
 }
 
 #[test]
-fn format_1_is_read_and_becomes_format_2_at_the_next_write() {
+fn files_of_earlier_versions_are_read_and_replaced_at_the_next_write() {
     let without = |counter| Superblock {
         vote: Vote::default(),
         generation: 0,
         ..superblock(counter)
     };
+    let files = [
+        (format_1(&superblock(1), 7), without(1)),
+        (format_2(&superblock(1), 8), superblock(1)),
+    ];
+    for (copy, old) in files {
+        let mut storage = FaultyStorage::new();
+        put(&mut storage, &copy.repeat(2));
+        assert_eq!(read(&storage).unwrap().as_ref(), Some(&old));
+        storage.record();
+        write(&mut storage, &superblock(2)).unwrap();
+        for steps in 0..=storage.steps() {
+            for left in crashes(&storage.after(steps)) {
+                let found = read(&left).unwrap().unwrap();
+                assert!(found == old || found == superblock(2), "{found:?}");
+            }
+        }
+        assert_eq!(storage.contents(FILE).len(), COPIES * COPY_BYTES);
+        for copy in storage.contents(FILE).chunks(COPY_BYTES) {
+            let is_blank = copy.iter().all(|byte| *byte == 0);
+            assert!(is_blank || copy[8..12] == FORMAT_VERSION.to_be_bytes());
+        }
+        assert_eq!(read(&storage).unwrap(), Some(superblock(2)));
+    }
+}
+
+#[test]
+fn one_bad_copy_of_an_earlier_version_loses_nothing() {
+    for index in 0..2 {
+        let mut storage = FaultyStorage::new();
+        put(&mut storage, &format_2(&superblock(1), 7).repeat(2));
+        storage.flip(FILE, (index * COPY_BYTES) as u64 + 60, 1);
+        assert_eq!(read(&storage).unwrap(), Some(superblock(1)));
+    }
+}
+
+/// An election takes a save of the candidate and one of its voter.
+#[test]
+fn a_save_of_a_running_server_takes_one_sync() {
     let mut storage = FaultyStorage::new();
-    put(&mut storage, &format_1(&superblock(1), 7).repeat(2));
-    assert_eq!(read(&storage).unwrap(), Some(without(1)));
+    write(&mut storage, &superblock(1)).unwrap();
+    let (mut file, found) = SuperblockFile::open(Box::new(storage.clone())).unwrap();
+    assert_eq!(found, Some(superblock(1)));
+    file.save(&superblock(2)).unwrap();
+    for counter in 3..9 {
+        storage.record();
+        file.save(&superblock(counter)).unwrap();
+        // Two writes and a sync; no new length, no name.
+        assert_eq!(storage.steps(), 3);
+        let left = storage.crash(&mut |_| false);
+        assert_eq!(read(&left).unwrap(), Some(superblock(counter)));
+    }
+}
+
+/// The file is made by the first save, and stays open.
+#[test]
+fn a_new_server_makes_the_file_and_saves_in_it() {
+    let storage = FaultyStorage::new();
+    let (mut file, found) = SuperblockFile::open(Box::new(storage.clone())).unwrap();
+    assert_eq!(found, None);
+    file.save(&superblock(1)).unwrap();
     storage.record();
-    write(&mut storage, &superblock(2)).unwrap();
+    file.save(&superblock(2)).unwrap();
+    assert_eq!(storage.steps(), 3);
+    assert_eq!(read(&storage).unwrap(), Some(superblock(2)));
+}
+
+/// The sync of a save fails, and the kernel shows what never got to the disk. The next process
+/// must not write over the only copies that are really there.
+#[test]
+fn after_a_sync_that_failed_the_next_process_keeps_a_good_pair_at_any_moment() {
+    let mut storage = FaultyStorage::new();
+    write(&mut storage, &superblock(1)).unwrap();
+    let (mut file, _) = SuperblockFile::open(Box::new(storage.clone())).unwrap();
+    file.save(&superblock(2)).unwrap();
+    storage.fail_sync(0);
+    assert!(file.save(&superblock(3)).is_err());
+    assert_eq!(read(&storage).unwrap(), Some(superblock(3)));
+    storage.record();
+    write(&mut storage, &superblock(4)).unwrap();
     for steps in 0..=storage.steps() {
         for left in crashes(&storage.after(steps)) {
             let found = read(&left).unwrap().unwrap();
-            assert!([without(1), superblock(2)].contains(&found), "{found:?}");
+            assert!((2..=4).contains(&found.incarnation.counter), "{found:?}");
         }
     }
-    let bytes = storage.contents(FILE);
-    for copy in bytes.chunks(COPY_BYTES) {
-        assert_eq!(copy[8..12], FORMAT_VERSION.to_be_bytes());
-    }
-    assert_eq!(read(&storage).unwrap(), Some(superblock(2)));
 }
 
 /// Every way to lose some of what is not synced, for a handful of pieces; else each piece
@@ -198,44 +294,52 @@ fn one_damaged_copy_loses_nothing_and_the_next_write_repairs_it() {
     let mut storage = FaultyStorage::new();
     write(&mut storage, &superblock(1)).unwrap();
     write(&mut storage, &superblock(2)).unwrap();
-    for offset in (0..2 * COPY_BYTES as u64).step_by(3) {
+    for offset in (0..(COPIES * COPY_BYTES) as u64).step_by(5) {
         storage.flip(FILE, offset, 1);
         assert_eq!(read(&storage).unwrap(), Some(superblock(2)), "{offset}");
         storage.flip(FILE, offset, 1);
     }
+    // The newest copies are the even ones, 0 and 2; the next write makes both whole.
     storage.flip(FILE, 100, 1);
     write(&mut storage, &superblock(3)).unwrap();
     storage.flip(FILE, COPY_BYTES as u64 + 100, 1);
     assert_eq!(read(&storage).unwrap(), Some(superblock(3)));
+    storage.flip(FILE, 3 * COPY_BYTES as u64 + 100, 1);
+    assert_eq!(read(&storage).unwrap(), Some(superblock(2)));
+    storage.flip(FILE, 2 * COPY_BYTES as u64 + 100, 1);
+    assert_eq!(read(&storage).unwrap(), Some(superblock(2)));
 }
 
 #[test]
-fn the_copy_that_counts_is_written_last() {
-    for index in 0..2 {
-        let copy = index * COPY_BYTES as u64;
-        let mut storage = FaultyStorage::new();
-        write(&mut storage, &superblock(1)).unwrap();
-        storage.flip(FILE, copy + 100, 1);
+fn a_save_never_touches_the_copies_that_count() {
+    let mut storage = FaultyStorage::new();
+    write(&mut storage, &superblock(1)).unwrap();
+    let (mut file, _) = SuperblockFile::open(Box::new(storage.clone())).unwrap();
+    file.save(&superblock(2)).unwrap();
+    for counter in 3..7 {
         storage.record();
-        write(&mut storage, &superblock(2)).unwrap();
-        storage.after(1).crash(&mut |it| {
+        file.save(&superblock(counter)).unwrap();
+        let written = (counter % 2) as usize;
+        storage.after(2).crash(&mut |it| {
             let Unsynced::Sector { offset, .. } = it else {
                 panic!("nothing else is touched: {it:?}");
             };
-            assert_eq!(offset - offset % COPY_BYTES as u64, copy);
+            assert_eq!(offset as usize / COPY_BYTES % PAIRS, written);
             true
         });
     }
 }
 
 #[test]
-fn two_damaged_copies_are_an_error_that_names_the_file_and_changes_nothing() {
+fn a_file_without_a_good_copy_is_an_error_that_names_it_and_changes_nothing() {
     let mut storage = FaultyStorage::new();
     write(&mut storage, &superblock(1)).unwrap();
-    storage.flip(FILE, 100, 1);
-    storage.flip(FILE, COPY_BYTES as u64, 1);
+    write(&mut storage, &superblock(2)).unwrap();
+    for copy in 0..COPIES {
+        storage.flip(FILE, (copy * COPY_BYTES) as u64 + 100, 1);
+    }
     let before = storage.contents(FILE);
-    let error = write(&mut storage, &superblock(2)).unwrap_err();
+    let error = write(&mut storage, &superblock(3)).unwrap_err();
     assert!(matches!(&error, SuperblockError::Damaged { .. }));
     assert!(
         error
@@ -246,6 +350,16 @@ fn two_damaged_copies_are_an_error_that_names_the_file_and_changes_nothing() {
 }
 
 #[test]
+fn a_file_of_zeros_is_damaged_and_not_somebody_elses() {
+    for length in [0, COPY_BYTES, COPIES * COPY_BYTES] {
+        let mut storage = FaultyStorage::new();
+        put(&mut storage, &vec![0; length]);
+        let error = read(&storage).unwrap_err();
+        assert!(matches!(error, SuperblockError::Damaged { .. }), "{length}");
+    }
+}
+
+#[test]
 fn what_is_not_ours_and_what_is_newer_is_told_apart() {
     let mut storage = FaultyStorage::new();
     let mut file = storage.create(FILE).unwrap();
@@ -253,20 +367,24 @@ fn what_is_not_ours_and_what_is_newer_is_told_apart() {
     let error = read(&storage).unwrap_err();
     assert!(matches!(error, SuperblockError::Foreign { .. }));
     let mut bytes = encode(&superblock(1), 1).repeat(2);
-    bytes[COPY_BYTES + 11] = 3;
+    bytes[COPY_BYTES + 11] = 4;
     bytes[COPY_BYTES + 23] = 2;
     seal(&mut bytes[COPY_BYTES..]);
     file.write_at(&bytes, 0).unwrap();
     let error = read(&storage).unwrap_err();
     assert!(matches!(
         error,
-        SuperblockError::NewerVersion { version: 3, .. }
+        SuperblockError::NewerVersion { version: 4, .. }
     ));
 }
 
 #[test]
 fn nothing_that_may_stand_in_a_copy_makes_reading_panic() {
-    let good = [encode(&superblock(1), 1), format_1(&superblock(1), 1)];
+    let good = [
+        encode(&superblock(1), 1),
+        format_2(&superblock(1), 1),
+        format_1(&superblock(1), 1),
+    ];
     for good in good {
         for length in 0..good.len() {
             assert!(decode(&good[..length], 0).is_err(), "{length} bytes");
@@ -286,9 +404,21 @@ fn nothing_that_may_stand_in_a_copy_makes_reading_panic() {
 }
 
 #[test]
-fn counts_beyond_what_there_can_be_are_damage() {
-    for (offset, value) in [(113, BINDINGS_MAX + 1), (122, MEMBERS_MAX + 1), (11, 0)] {
-        let mut bytes = encode(&superblock(1), 1);
+fn counts_and_lengths_beyond_what_there_can_be_are_damage() {
+    let good = encode(&superblock(1), 1);
+    let length = BigEndian::read_u32(&good[BODY - 4..BODY]);
+    let bindings = BODY + 89;
+    let changes: [(usize, u32); 7] = [
+        (bindings, BINDINGS_MAX as u32 + 1),
+        (bindings + 9, MEMBERS_MAX as u32 + 1),
+        (11, 0),
+        (BODY - 1, length - 1),
+        (BODY - 1, length + 1),
+        (BODY - 2, 0xff),
+        (BODY - 4, 0xff),
+    ];
+    for (offset, value) in changes {
+        let mut bytes = good.clone();
         bytes[offset] = value as u8;
         seal(&mut bytes);
         let decoded = decode(&bytes, 0);
