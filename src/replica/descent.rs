@@ -34,7 +34,12 @@ impl Replica {
     /// Whether a process that was heard of, perhaps by way of others, is `member` or a later process
     /// that continues it.
     pub(super) fn gossiped_continues(&self, rumour: &Rumour, member: Member) -> bool {
-        self.is_descendant(rumour.member, &rumour.descent, member)
+        let process = rumour.member;
+        // What it has said itself is the whole list.
+        let peer = self.peers.get(&process.server);
+        let peer = peer.filter(|peer| peer.incarnation == Some(process.incarnation));
+        peer.is_some_and(|peer| self.is_descendant(process, &peer.descent, member))
+            || self.is_descendant(process, &rumour.descent, member)
     }
 
     pub(super) fn is_descendant(

@@ -321,7 +321,7 @@ impl World {
         }
         let before = self.hosts[damaged].disk.copied();
         let mark = self.hosts[damaged].disk.mark;
-        self.flip_bit_at(damaged);
+        self.flip_bit_of_first(damaged);
         for host in 0..PLAYERS {
             self.start(host);
         }

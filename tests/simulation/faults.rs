@@ -399,17 +399,31 @@ impl World {
 
     /// Somewhere in the records of a journal.
     pub fn flip_bit_at(&mut self, host: usize) {
+        self.flip_bit_within(host, usize::MAX);
+    }
+
+    /// In a journal's first record: damage that cannot be taken for a torn end, which nobody was told
+    /// of. (Of the very last batch nobody can tell.)
+    pub fn flip_bit_of_first(&mut self, host: usize) {
+        self.flip_bit_within(host, 4096 + 40);
+    }
+
+    fn flip_bit_within(&mut self, host: usize, end: usize) {
         use lastword::journal::storage::Storage;
         let Some(superblock) = super::host::read_superblock(&self.hosts[host].disk) else {
             return;
         };
         let storage = self.hosts[host].disk.journals[&superblock.generation].fork();
         let names = storage.list().unwrap_or_default();
-        let files: Vec<&String> = names.iter().filter(|it| it.ends_with(".segment")).collect();
+        let mut files: Vec<&String> = names.iter().filter(|it| it.ends_with(".segment")).collect();
+        files.sort_unstable();
+        if end != usize::MAX {
+            files.truncate(1);
+        }
         if let Some(name) = self.random.pick(&files) {
             // Everything that a killed process has written counts as being on the disk.
             let storage = storage.crash(&mut |_| true);
-            let length = storage.contents(name).len() as u64;
+            let length = storage.contents(name).len().min(end) as u64;
             let offset = self.random.between(4096, length.max(4097) - 1);
             if offset < length {
                 storage.flip(name, offset, 1 << self.random.below(8));
