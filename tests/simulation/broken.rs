@@ -22,6 +22,12 @@ pub enum Variant {
     NoVeto,
     /// A promise binds nobody.
     Unbound,
+    /// Links sleep on after a cut.
+    SleepingLinks,
+    /// Nobody says where others are.
+    NoGossip,
+    /// A process that has just begun takes connections that it cannot answer yet.
+    ListensEarly,
     /// A client goes on in another session after a failover, where its numbers are new.
     AnotherSession,
     /// A client forgets after a failover what it has seen.
@@ -38,6 +44,9 @@ impl Variant {
         Self::NoStandingViews,
         Self::NoVeto,
         Self::Unbound,
+        Self::SleepingLinks,
+        Self::NoGossip,
+        Self::ListensEarly,
         Self::AnotherSession,
         Self::SeenForgotten,
         Self::BehindBelieved,
@@ -51,6 +60,9 @@ impl Variant {
             Self::NoStandingViews => "no-standing-views",
             Self::NoVeto => "no-veto",
             Self::Unbound => "unbound",
+            Self::SleepingLinks => "sleeping-links",
+            Self::NoGossip => "no-gossip",
+            Self::ListensEarly => "listens-early",
             Self::AnotherSession => "another-session",
             Self::SeenForgotten => "seen-forgotten",
             Self::BehindBelieved => "behind-believed",
@@ -70,6 +82,9 @@ impl Variant {
             Self::NoStandingViews => broken.replica.newest_view_only = true,
             Self::NoVeto => broken.replica.no_veto = true,
             Self::Unbound => broken.replica.unbound = true,
+            Self::SleepingLinks => broken.replica.sleeping_links = true,
+            Self::NoGossip => broken.replica.no_gossip = true,
+            Self::ListensEarly => broken.listens_early = true,
             Self::AnotherSession => broken.client.another_session = true,
             Self::SeenForgotten => broken.client.seen_forgotten = true,
             Self::BehindBelieved => broken.client.behind_believed = true,

@@ -123,6 +123,7 @@ fn restart(
         counter: superblock.incarnation.counter + 1,
         random: world.random.bits(),
     };
+    superblock.member_address = world.hosts[index].address;
     let generation = superblock.generation;
     let disk = &mut world.hosts[index].disk;
     superblock::write(&mut disk.superblock, &superblock).ok()?;
