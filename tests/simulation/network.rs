@@ -47,6 +47,8 @@ pub struct Connection {
     pub said: Option<Identity>,
     /// What is on its way to each end.
     queues: [VecDeque<(u64, Packet)>; 2],
+    /// Until when nothing arrives at each end, since the other one waits before it sends again.
+    asleep_until: [u64; 2],
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -177,6 +179,9 @@ impl World {
         for (connection, end, waited) in waiting {
             let longest = waited.clamp(RETRANSMITS_AFTER, RETRANSMITS_AFTER_MAX);
             let delay = self.random.below(longest);
+            if let Some(it) = self.network.connections.get_mut(&connection) {
+                it.asleep_until[end] = now + delay;
+            }
             self.after(delay, Event::Deliver { connection, end });
         }
     }
@@ -222,6 +227,7 @@ impl World {
         };
         if connection.ends[end].is_open {
             connection.queues[end].clear();
+            connection.asleep_until[end] = 0;
             connection.queues[end].push_back((self.now, Packet::Rst));
             self.after(
                 0,
@@ -279,7 +285,9 @@ impl World {
             let (from, to) = (connection.ends[1 - end], connection.ends[end]);
             let is_due = connection.queues[end].front().map(|(due, _)| *due) <= Some(self.now);
             let is_starting = self.hosts[to.host].starting == Some(to.process);
+            let is_asleep = connection.asleep_until[end] > self.now;
             if is_starting
+                || is_asleep
                 || !is_due
                 || connection.queues[end].is_empty()
                 || self.is_blocked(from.host, to.host)
@@ -466,6 +474,7 @@ impl World {
                 dialed: attempt.address,
                 said: None,
                 queues: [VecDeque::new(), VecDeque::new()],
+                asleep_until: [0, 0],
             },
         );
         connection

@@ -325,6 +325,9 @@ impl World {
 
     /// Everybody who runs is a member of one view, knows it, and has applied everything.
     pub fn is_settled(&self) -> bool {
+        if self.hosts.iter().any(|it| it.starting.is_some()) {
+            return false;
+        }
         let &[primary] = &self.serving()[..] else {
             return false;
         };
