@@ -151,9 +151,17 @@ pub const HEARTBEAT_DEFAULT: Duration = Duration::from_millis(100);
 pub const FRESH_DEFAULT: Duration = Duration::from_millis(800);
 /// How long a server may be unheard (`--grace`): beyond, the others go on without it.
 pub const GRACE_DEFAULT: Duration = Duration::from_secs(1);
-/// How long a dialed server may take to connect, and then to say who it is: beyond, it is given
-/// up, and dialed again later.
+/// How long a dialed server may take to connect (or `--fresh`, if that is shorter: a server that is
+/// farther away could never be fresh), and then to say who it is: beyond, it is given up, and dialed
+/// again. So no dial waits for the kernel's next attempt, which comes after a second at the earliest.
 pub const HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(1);
+/// Ports above the service's at which a server that knows no primary looks for the others of its
+/// cluster: those beyond are found only if somebody else has found them.
+pub const NEIGHBOURS_MAX: usize = 12;
+/// How long what was sent to another server may stay unacknowledged by its machine: then the link is
+/// cut. Shorter than TCP's own patience, which is a quarter of an hour; a machine whose process does
+/// not read for that long (its disk hangs) loses its links, too.
+pub const LINK_UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(10);
 /// Bytes from another server that were read and not taken in: beyond, nothing more is read. It
 /// holds the longest frame several times over.
 pub const LINK_INPUT_BYTES_MAX: usize = 4 * PEER_FRAME_BODY_BYTES_MAX;

@@ -137,14 +137,15 @@ fn messages_are_laid_out_in_the_order_of_their_fields() {
         entries: vec![formed],
     };
     let an_op = "00000000000000030000000000000005000000000000000400000000000000060005";
+    let servers = vec![ServerRecord {
+        server: ServerId(2),
+        address: "127.0.0.1:5001".parse().unwrap(),
+        incarnation: 4,
+    }];
     let lead = Lead {
         view: view(number.0, 2..=2),
         in_force: true,
-        servers: vec![ServerRecord {
-            server: ServerId(2),
-            address: "127.0.0.1:5001".parse().unwrap(),
-            incarnation: 4,
-        }],
+        servers: servers.clone(),
     };
     for (message, kind, body) in [
         (
@@ -187,6 +188,11 @@ fn messages_are_laid_out_in_the_order_of_their_fields() {
             format!("0001{a_view}{a_report}0001{}", &a_member[4..]),
         ),
         (PeerMessage::Leave, "100f", String::new()),
+        (
+            PeerMessage::Addresses(servers),
+            "1012",
+            format!("00010002{}{}", "047f0000011389", "0000000000000004"),
+        ),
     ] {
         let bytes: String = encoded(&message)
             .iter()
@@ -200,7 +206,7 @@ fn messages_are_laid_out_in_the_order_of_their_fields() {
 
 #[test]
 fn kinds_that_only_newer_servers_know_are_skipped() {
-    for kind in [0x1000, 0x1012, 0x10ff] {
+    for kind in [0x1000, 0x1013, 0x10ff] {
         let bytes = frame(kind, b"anything");
         let consumed = bytes.len();
         assert_eq!(decode_peer(&bytes), Decoded::Nothing { consumed });

@@ -11,7 +11,7 @@ use super::connection::{Bounds, CloseReason, Connection, Origin};
 use super::crowd::Place;
 use super::event::Event;
 use super::event_loop::{Alarm, EventLoop};
-use super::listener::{AcceptFailure, ListenerTag};
+use super::listener::{AcceptFailure, ListenerTag, set_link_options};
 use super::registry::{ConnectionId, Entry, Key};
 use mio::Interest;
 use mio::net::TcpStream;
@@ -37,6 +37,9 @@ impl<T> EventLoop<T> {
         if let Some(connection) = self.registry.connection(id.key()) {
             let place = std::mem::replace(&mut connection.place, Place::Apart);
             self.crowd.leave(connection.peer().ip(), place);
+            if let Err(error) = set_link_options(&connection.socket) {
+                log::warn!("a link may sleep for long after a cut: {error}");
+            }
         }
     }
 

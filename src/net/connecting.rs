@@ -18,7 +18,7 @@
 use super::connection::{Bounds, Connection, Origin, State};
 use super::event::Event;
 use super::event_loop::EventLoop;
-use super::listener::set_options;
+use super::listener::{set_link_options, set_options};
 use super::registry::{ConnectionId, Entry, Key};
 use mio::Interest;
 use mio::net::TcpStream;
@@ -78,6 +78,7 @@ impl<T> EventLoop<T> {
         timeout: Duration,
     ) -> io::Result<ConnectionId> {
         set_options(&socket)?;
+        set_link_options(&socket)?;
         // Before it is registered: a socket that has not asked yet is reported as hung up.
         let failure = match socket.connect(&address.into()) {
             Ok(()) => None,

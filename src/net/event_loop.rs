@@ -123,6 +123,7 @@ impl<T> EventLoop<T> {
 
     /// Accepts connections from `listener` from now on, until it is told to stop.
     pub fn listen(&mut self, mut listener: Listener, tag: ListenerTag) -> io::Result<ListenerId> {
+        listener.open()?;
         let token = self.registry.key_next().token();
         let socket = listener.socket();
         self.poll

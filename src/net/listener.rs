@@ -1,25 +1,33 @@
 //! Where do connections come in?
+//!
+//! A server has an address to itself from its first moment on, and refuses connections there until it
+//! can answer them: a refused connect is how the others learn that the process which had the address
+//! before is dead. If it only let them wait, a process that is started again and again, and never gets
+//! as far as its first turn, would hide that death for ever.
 
 use crate::limits;
 use mio::net::TcpListener;
 use rustix::io::Errno;
-use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Shutdown, SocketAddr};
+use std::os::fd::AsFd;
 
 /// What a listener is for: the caller's own number, given back with each connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ListenerTag(pub u8);
 
-/// A bound address that already listens, though nobody accepts yet.
+/// A bound address.
 #[derive(Debug)]
 pub struct Listener {
     socket: TcpListener,
     address: SocketAddr,
+    /// Connections are refused for the time being.
+    is_closed: bool,
 }
 
 impl Listener {
-    /// Binds `address`; port 0 takes any free port.
+    /// Binds `address`; port 0 takes any free port. It listens from now on, though nobody accepts yet.
     ///
     /// # Errors
     ///
@@ -43,7 +51,44 @@ impl Listener {
         socket.listen(limits::LISTEN_BACKLOG)?;
         let socket = TcpListener::from_std(socket.into());
         let address = socket.local_addr()?;
-        Ok(Self { socket, address })
+        Ok(Self {
+            socket,
+            address,
+            is_closed: false,
+        })
+    }
+
+    /// As [`Self::bind`], but connections are refused until [`Self::open`] is called. Nobody else gets
+    /// the address meanwhile. (A port that the system was asked to choose, with 0, listens at once.)
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::bind`].
+    pub fn bind_closed(address: SocketAddr) -> io::Result<Self> {
+        let mut listener = Self::bind(address)?;
+        if address.port() != 0 {
+            let socket = SockRef::from(&listener.socket);
+            // A listening socket that is shut down keeps its address, and listens again when it is told
+            // to. Without SO_REUSEADDR nobody can bind it, with or without that option.
+            socket.shutdown(Shutdown::Read)?;
+            socket.set_reuse_address(false)?;
+            listener.is_closed = true;
+        }
+        Ok(listener)
+    }
+
+    /// Takes connections from now on.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn open(&mut self) -> io::Result<()> {
+        if std::mem::take(&mut self.is_closed) {
+            let socket = SockRef::from(&self.socket);
+            socket.set_reuse_address(true)?;
+            socket.listen(limits::LISTEN_BACKLOG)?;
+        }
+        Ok(())
     }
 
     /// The address that was bound, with its real port.
@@ -65,6 +110,17 @@ pub(super) fn set_options(socket: &Socket) -> io::Result<()> {
         .with_time(limits::KEEPALIVE_AFTER)
         .with_interval(limits::KEEPALIVE_INTERVAL);
     socket.set_tcp_keepalive(&keepalive)
+}
+
+/// Sets what a link to another server is to have: it ends when the other machine has acknowledged
+/// nothing for [`limits::LINK_UNACKNOWLEDGED_MAX`] (TCP_USER_TIMEOUT, RFC 5482), and no
+/// retransmission sleeps longer.
+pub(super) fn set_link_options(socket: impl AsFd) -> io::Result<()> {
+    let milliseconds = limits::LINK_UNACKNOWLEDGED_MAX.as_millis() as u32;
+    Ok(rustix::net::sockopt::set_tcp_user_timeout(
+        socket,
+        milliseconds,
+    )?)
 }
 
 /// A listener that is registered with the poll.
@@ -139,6 +195,21 @@ mod tests {
         assert_ne!(listener.local_addr().port(), 0);
         let error = Listener::bind(listener.local_addr()).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+    }
+
+    #[test]
+    fn a_closed_listener_refuses_and_keeps_its_address() {
+        let address = Listener::bind((Ipv4Addr::LOCALHOST, 0).into())
+            .unwrap()
+            .local_addr();
+        let mut listener = Listener::bind_closed(address).unwrap();
+        let refused = std::net::TcpStream::connect(address).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
+        let error = Listener::bind(address).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+        listener.open().unwrap();
+        assert_eq!(listener.local_addr(), address);
+        std::net::TcpStream::connect(address).unwrap();
     }
 
     #[test]

@@ -401,7 +401,7 @@ impl Replica {
         self.bases().all(|view| {
             let members = view.members.iter().copied();
             let (might_promise, others): (Vec<Member>, Vec<Member>) = members
-                .filter(|m| !self.is_dead(*m))
+                .filter(|m| !self.may_be_dead(*m))
                 .partition(|m| *m == me || self.link_to(*m).is_some());
             outweighs(view, &might_promise, &others)
         })

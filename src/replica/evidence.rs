@@ -267,58 +267,81 @@ impl Replica {
         })
     }
 
+    /// Whether this process is dead, or whether that may be proven in a moment: a link to a later
+    /// process of its server may come before the proof.
+    pub(super) fn may_be_dead(&self, member: Member) -> bool {
+        let suspect = self.peers.get(&member.server).and_then(|it| it.suspect);
+        let is_examined = suspect.is_some_and(|it| {
+            it.incarnation == member.incarnation && it.is_fresh(&self.config, self.called_at)
+        });
+        is_examined || self.is_dead(member)
+    }
+
     /// A connect to a server's own address was refused.
     pub(super) fn refused_at(&mut self, server: ServerId, now: Time) {
         let Some(peer) = self.peers.get_mut(&server) else {
             return;
         };
-        let Some(ended) = &mut peer.ended else { return };
-        if ended
+        let Some(suspect) = &mut peer.suspect else {
+            return;
+        };
+        if suspect
             .refused_at
             .is_some_and(|at| now.since(at) < REFUSALS_APART)
         {
             return;
         }
-        ended.refusals += 1;
-        ended.refused_at = Some(now);
-        if ended.by_peer && ended.refusals >= REFUSALS_ENOUGH {
+        suspect.refusals += 1;
+        suspect.refused_at = Some(now);
+        if suspect.refusals >= REFUSALS_ENOUGH {
             self.establish_dead(server, now);
         }
     }
 
     /// A connect to a server's own address was answered by this process.
     pub(super) fn answered_by(&mut self, server: ServerId, by: Member, now: Time) {
-        let Some(peer) = self.peers.get(&server) else {
-            return;
-        };
-        let is_another = by.server != server || peer.incarnation != Some(by.incarnation);
-        if is_another && peer.ended.is_some_and(|ended| ended.by_peer) {
+        let suspect = self.peers.get(&server).and_then(|peer| peer.suspect);
+        if suspect.is_some_and(|it| by.server != server || by.incarnation != it.incarnation) {
             self.establish_dead(server, now);
         }
     }
 
-    /// The process that was linked last has ended, if it was fresh until now.
+    /// The process that may have ended has, if it was fresh until now.
     fn establish_dead(&mut self, server: ServerId, now: Time) {
-        let Some(incarnation) = self.peers.get(&server).and_then(|peer| peer.incarnation) else {
+        let Some(suspect) = self.peers.get(&server).and_then(|peer| peer.suspect) else {
             return;
         };
         let member = Member {
             server,
-            incarnation,
+            incarnation: suspect.incarnation,
         };
-        let all_trust_refused = self.config.trust_refused
-            && self
-                .peers
-                .values()
-                .all(|peer| peer.report.is_none_or(|report| report.trusts_refused));
-        if !all_trust_refused || self.is_dead(member) || !self.is_fresh(member, now) {
+        let is_proven = match self.sabotage.no_freshness {
+            true => self.config.trust_refused,
+            false => suspect.is_fresh(&self.config, now),
+        };
+        let all_trust_refused = self
+            .peers
+            .values()
+            .all(|peer| peer.report.is_none_or(|report| report.trusts_refused));
+        if !is_proven || !all_trust_refused {
+            return;
+        }
+        let is_news = !self.is_dead(member);
+        if let Some(peer) = self.peers.get_mut(&server) {
+            peer.suspect = None;
+        }
+        if !is_news {
             return;
         }
         if let Some(peer) = self.peers.get_mut(&server) {
+            let descent = match peer.incarnation == Some(suspect.incarnation) {
+                true => peer.descent.clone(),
+                false => Vec::new(),
+            };
             peer.dead.push(DeadProcess {
-                first_here: peer.first_here,
-                process: incarnation,
-                descent: peer.descent.clone(),
+                first_here: suspect.first_here,
+                process: suspect.incarnation,
+                descent,
             });
             let beyond = peer.dead.len().saturating_sub(DEAD_REMEMBERED_MAX);
             peer.dead.drain(..beyond);
@@ -331,9 +354,7 @@ impl Replica {
     pub(super) fn not_dead(&mut self, server: ServerId) {
         if let Some(peer) = self.peers.get_mut(&server) {
             peer.dead.clear();
-            if let Some(ended) = &mut peer.ended {
-                ended.by_peer = false;
-            }
+            peer.suspect = None;
         }
     }
 

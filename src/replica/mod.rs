@@ -272,6 +272,10 @@ pub struct Sabotage {
     pub force_blindly: bool,
     /// A server with a damaged journal counts in a cold start whatever it has promised.
     pub damage_ignored: bool,
+    /// A silent link is left as it is, however long it sleeps.
+    pub sleeping_links: bool,
+    /// Nobody tells others where a server is.
+    pub no_gossip: bool,
 }
 
 impl Replica {
@@ -311,6 +315,7 @@ impl Replica {
     /// Takes in that time has passed: after a turn's inputs, when [`Self::poll_timeout`] says so.
     pub fn handle_timeout(&mut self, now: Time) {
         self.called(now);
+        self.forget_suspects(now);
         self.dial_those_due(now);
         if now >= self.ping_at {
             self.ping_all(now);
@@ -433,6 +438,7 @@ impl Replica {
             PeerMessage::Standing(standing) => self.standing_of(server, standing),
             PeerMessage::Welcome { server, lineage } => self.welcomed(link, server, lineage),
             PeerMessage::Leave => self.peer_leaves(server),
+            PeerMessage::Addresses(servers) => self.told_addresses(&servers, now),
             // These are between the drivers.
             PeerMessage::Snapshot(_) | PeerMessage::SnapshotOk { .. } => {}
         }

@@ -1,15 +1,23 @@
 //! Who are the others, and is there a link to them?
 //!
-//! Everybody dials everybody to whom there is no link. When two links come up between the same two
+//! Every server dials every other to which it has no link. When two links come up between the same two
 //! processes, both sides keep the one that the server with the higher id has dialed, so that they
 //! never close each other's choice. A link that ends is dialed again at once: the answer, or that
 //! there is none, is evidence (see [`super::evidence`]).
+//!
+//! A link that is there and by which nothing comes is dialed anew, too, beside the old one: TCP's
+//! exponential backoff makes a connection sleep for about as long again as the network was cut. The
+//! new link takes the place of the old one as soon as it is up.
+//!
+//! A server that has come back at another address after everything was down is not where the others'
+//! logs say. Whoever has a link to it tells the others where that is. Such hearsay is dialed, and proves
+//! nothing: a refused connect counts only at the address that the server itself has named.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::catch_up::Progress;
-use super::face::{Identity, LinkId, Output, Unwanted};
+use super::face::{Config, Identity, LinkId, Output, Unwanted};
 use super::{Joiner, Replica};
 use crate::limits::SERVERS_MAX;
 use crate::types::{ClusterId, ClusterOp, Incarnation, Member, ServerId, ServerRecord, Time, View};
@@ -22,10 +30,10 @@ pub(super) const REFUSALS_APART: Duration = Duration::from_millis(20);
 /// How often somebody is dialed who was there a moment ago.
 const DIAL_AGAIN_SOON: Duration = Duration::from_millis(100);
 /// How often somebody is dialed who has been away for long.
-const DIAL_AGAIN: Duration = Duration::from_millis(500);
-/// A link by which nothing has come for so long makes way for a new one, which shows that the
-/// other side has lost it.
-const STALE_AFTER: Duration = Duration::from_millis(500);
+const DIAL_AGAIN: Duration = Duration::from_millis(250);
+/// A link by which nothing has come for this many heartbeats is dialed anew, and makes way for a new
+/// one.
+const HEARTBEATS_MISSED: u32 = 5;
 /// When somebody has been away for long.
 const AWAY_LONG: u32 = 20;
 
@@ -51,8 +59,10 @@ pub(super) struct Peer {
     pub heard: Option<Time>,
     /// When the newest Ping was sent that this process has echoed.
     pub echoed: Option<Time>,
-    /// How the last link to this process has ended; `None` while there is one.
-    pub ended: Option<Ended>,
+    /// The newest process of it that may have ended: not the linked one.
+    pub suspect: Option<Suspect>,
+    /// Where others have a link to it, if that is not [`Self::address`].
+    pub hearsay: Option<Contact>,
     /// The counter of the first process of it that was at this address.
     pub first_here: u64,
     /// Processes of it that are known to have ended, the newest of them.
@@ -84,15 +94,28 @@ pub(super) struct DeadProcess {
     pub descent: Vec<Incarnation>,
 }
 
-/// How a link has ended.
+/// A process whose side has ended its link, by FIN or RST: is it dead?
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Ended {
-    /// By FIN or RST.
-    pub by_peer: bool,
-    /// How many dials were refused since, far enough apart.
+pub(super) struct Suspect {
+    pub incarnation: Incarnation,
+    /// Its own address.
+    pub address: SocketAddr,
+    /// As of its [`Peer`].
+    pub first_here: u64,
+    /// When the newest Ping was sent that it has echoed.
+    pub echoed: Option<Time>,
+    /// How many dials to its address were refused since, far enough apart.
     pub refusals: u32,
     /// When the last of them was.
     pub refused_at: Option<Time>,
+}
+
+impl Suspect {
+    /// Whether its death may still be proven.
+    pub fn is_fresh(&self, config: &Config, now: Time) -> bool {
+        let is_fresh = |at: Time| now.since(at) <= config.fresh;
+        config.trust_refused && self.echoed.is_some_and(is_fresh)
+    }
 }
 
 /// When an address is dialed next.
@@ -114,10 +137,12 @@ impl Dial {
         }
     }
 
-    fn failed(&mut self, now: Time) {
+    /// An attempt has failed; `is_urgent`: the next one may prove that a member is dead.
+    fn failed(&mut self, is_urgent: bool, now: Time) {
         self.under_way = false;
         self.failures += 1;
         let pause = match self.failures {
+            _ if is_urgent => REFUSALS_APART + Duration::from_millis(1),
             0..=3 => REFUSALS_APART + Duration::from_millis(1),
             4..AWAY_LONG => DIAL_AGAIN_SOON,
             AWAY_LONG.. => DIAL_AGAIN,
@@ -145,7 +170,8 @@ impl Peer {
             before: None,
             heard: None,
             echoed: None,
-            ended: None,
+            suspect: None,
+            hearsay: None,
             first_here: 0,
             dead: Vec::new(),
             noted_silent: false,
@@ -181,6 +207,44 @@ impl Peer {
     pub fn link_to(&self, member: Member) -> Option<LinkId> {
         let (link, _) = self.link?;
         (self.incarnation == Some(member.incarnation)).then_some(link)
+    }
+
+    /// The process that may have ended, as long as that may be proven.
+    fn examined(&self, config: &Config, now: Time) -> Option<Suspect> {
+        self.suspect.filter(|suspect| suspect.is_fresh(config, now))
+    }
+
+    /// Who may have ended, now that the link has. A process that was not there for long has proven
+    /// nothing of itself yet, and does not take the place of the one before it.
+    fn suspected(&self, by_peer: bool, config: &Config, now: Time) -> Option<Suspect> {
+        let last = Suspect {
+            incarnation: self.incarnation?,
+            address: self.address?,
+            first_here: self.first_here,
+            echoed: self.echoed,
+            refusals: 0,
+            refused_at: None,
+        };
+        if by_peer && last.is_fresh(config, now) {
+            return Some(last);
+        }
+        let before = self.examined(config, now);
+        before.or(Some(last).filter(|_| by_peer))
+    }
+
+    /// When the link is to be dialed anew, if nothing comes by it before; `since` is from when on
+    /// silence counts at all.
+    fn stale_at(&self, config: &Config, since: Time) -> Time {
+        self.heard.unwrap_or(self.linked_at).max(since) + config.heartbeat * HEARTBEATS_MISSED
+    }
+
+    /// Whether the link works in both directions, as far as this server can tell. A peer may dial
+    /// again although it is heard here: then its own half of the link sleeps, and the echoes of this
+    /// server's Pings are missing, too.
+    fn carries(&self, config: &Config, now: Time) -> bool {
+        let is_recent = |at: Time| now.since(at) <= config.fresh;
+        let is_echoed = is_recent(self.linked_at) || self.echoed.is_some_and(is_recent);
+        now < self.stale_at(config, Time(0)) && is_echoed
     }
 
     /// The process at the other end of the link.
@@ -225,7 +289,7 @@ impl Replica {
         if let Some((_, other)) = entry.link
             && is_same
             && (other == higher || dialer != higher)
-            && entry.heard.is_some_and(|at| now.since(at) < STALE_AFTER)
+            && entry.carries(&self.config, now)
         {
             return self.close(link, Some(Unwanted::Redundant));
         }
@@ -241,7 +305,10 @@ impl Replica {
         entry.link = Some((link, dialer));
         entry.linked_at = now;
         entry.heard = Some(now);
-        entry.ended = None;
+        entry.suspect = entry
+            .suspect
+            .filter(|suspect| suspect.incarnation != peer.incarnation);
+        entry.hearsay = None;
         // If it speaks, its death was forged. Else one forged link after the other would kill
         // everybody here, and this server would go on alone.
         entry.dead.retain(|dead| dead.process != peer.incarnation);
@@ -259,6 +326,7 @@ impl Replica {
             self.following = None;
         }
         self.greet(peer.server, link, now);
+        self.tell_addresses(peer.server, link);
         self.note_address(peer.server, peer.address);
         self.unsettled = true;
     }
@@ -335,11 +403,7 @@ impl Replica {
         }
         peer.link = None;
         peer.progress = None;
-        peer.ended = Some(Ended {
-            by_peer,
-            refusals: 0,
-            refused_at: None,
-        });
+        peer.suspect = peer.suspected(by_peer, &self.config, now);
         peer.dial = Dial {
             under_way: peer.dial.under_way,
             // At once, but not again and again to one that takes no link from here.
@@ -376,7 +440,7 @@ impl Replica {
             peer.progress = None;
             // What was heard as another process proves nothing about this one's links.
             peer.echoed = None;
-            peer.ended = None;
+            peer.suspect = None;
             peer.dial = Dial::new(now);
         }
         self.following = None;
@@ -384,22 +448,9 @@ impl Replica {
 
     /// A dial has led to no link.
     pub(super) fn dial_failed(&mut self, address: SocketAddr, refused: bool, now: Time) {
-        for contact in &mut self.contacts {
-            if contact.address == address && contact.dial.under_way {
-                contact.dial.failed(now);
-            }
-        }
-        let concerned: Vec<ServerId> = self
-            .peers
-            .iter()
-            .filter(|(_, peer)| peer.address == Some(address))
-            .map(|(server, _)| *server)
-            .collect();
-        for server in concerned {
-            if let Some(peer) = self.peers.get_mut(&server) {
-                peer.dial.failed(now);
-            }
-            if refused {
+        self.dial_is_over(address, now);
+        if refused {
+            for server in self.suspected_at(address) {
                 self.refused_at(server, now);
             }
         }
@@ -407,21 +458,87 @@ impl Replica {
 
     /// A dial was answered by this process.
     fn dial_answered(&mut self, address: SocketAddr, by: Member, now: Time) {
-        for contact in &mut self.contacts {
+        self.dial_is_over(address, now);
+        for server in self.suspected_at(address) {
+            self.answered_by(server, by, now);
+        }
+    }
+
+    /// Whatever came of it, the next dial to an address comes after a pause, unless there is a link.
+    fn dial_is_over(&mut self, address: SocketAddr, now: Time) {
+        let hearsay = self.peers.values_mut().filter_map(|it| it.hearsay.as_mut());
+        for contact in self.contacts.iter_mut().chain(hearsay) {
             if contact.address == address {
-                contact.dial.failed(now);
+                contact.dial.failed(false, now);
             }
         }
-        let concerned: Vec<ServerId> = self
-            .peers
-            .iter()
-            .filter(|(_, peer)| peer.address == Some(address))
-            .map(|(server, _)| *server)
-            .collect();
-        for server in concerned {
-            self.answered_by(server, by, now);
-            if let Some(peer) = self.peers.get_mut(&server) {
-                peer.dial.failed(now);
+        for peer in self.peers.values_mut() {
+            let examined = peer.examined(&self.config, now);
+            let is_urgent = examined.is_some();
+            if peer.address == Some(address) || examined.is_some_and(|it| it.address == address) {
+                peer.dial.failed(is_urgent, now);
+            }
+        }
+    }
+
+    /// Servers of which a process was at this address that may have ended.
+    fn suspected_at(&self, address: SocketAddr) -> Vec<ServerId> {
+        let is_there = |peer: &Peer| peer.suspect.is_some_and(|it| it.address == address);
+        let suspected = self.peers.iter().filter(|(_, peer)| is_there(peer));
+        suspected.map(|(server, _)| *server).collect()
+    }
+
+    /// Lets go of processes of which it cannot be proven any more that they have ended.
+    pub(super) fn forget_suspects(&mut self, now: Time) {
+        for peer in self.peers.values_mut() {
+            let is_kept = self.sabotage.no_freshness && peer.link.is_none();
+            if !is_kept && peer.examined(&self.config, now).is_none() {
+                peer.suspect = None;
+            }
+        }
+    }
+
+    /// Tells a server that has just been linked where the others are, and the others where it is.
+    fn tell_addresses(&mut self, server: ServerId, link: LinkId) {
+        if self.sabotage.no_gossip {
+            return;
+        }
+        let linked = self.peers.iter().filter_map(|(server, peer)| {
+            let (link, _) = peer.link?;
+            let record = ServerRecord {
+                server: *server,
+                address: peer.address?,
+                incarnation: peer.incarnation?.counter,
+            };
+            Some((link, record))
+        });
+        let (new, others): (Vec<_>, Vec<_>) =
+            linked.partition(|(_, record)| record.server == server);
+        let is_new = new.into_iter().map(|(_, record)| record).collect();
+        let told = others.iter().map(|(_, record)| *record);
+        self.send_by(
+            link,
+            PeerMessage::Addresses(told.take(SERVERS_MAX).collect()),
+        );
+        let message = PeerMessage::Addresses(is_new);
+        for (link, _) in others {
+            self.send_by(link, message.clone());
+        }
+    }
+
+    /// Another server has links to these. Where there is none from here, what it says is tried, too.
+    pub(super) fn told_addresses(&mut self, servers: &[ServerRecord], now: Time) {
+        for record in servers {
+            // What is known of others is enough for every server that may be waited for.
+            if let Some(peer) = self.peers.get_mut(&record.server)
+                && peer.link.is_none()
+                && peer.address != Some(record.address)
+                && peer.hearsay.as_ref().map(|it| it.address) != Some(record.address)
+            {
+                peer.hearsay = Some(Contact {
+                    address: record.address,
+                    dial: Dial::new(now),
+                });
             }
         }
     }
@@ -454,9 +571,11 @@ impl Replica {
             .collect();
         for address in due {
             for peer in self.peers.values_mut() {
-                peer.dial.under_way |= peer.address == Some(address) && peer.link.is_none();
+                let is_examined = peer.suspect.is_some_and(|it| it.address == address);
+                peer.dial.under_way |= peer.address == Some(address) || is_examined;
             }
-            for contact in &mut self.contacts {
+            let hearsay = self.peers.values_mut().filter_map(|it| it.hearsay.as_mut());
+            for contact in self.contacts.iter_mut().chain(hearsay) {
                 contact.dial.under_way |= contact.address == address;
             }
             self.outputs.push_back(Output::Dial(address));
@@ -468,20 +587,34 @@ impl Replica {
         self.to_dial().map(|(_, at)| at).min()
     }
 
-    /// Who is to be dialed, and when: every server without a link, and, as long as nobody is known
-    /// to lead, the addresses where somebody may be found.
+    /// Who is to be dialed, and when: every server without a link, or with one that is silent; the
+    /// address of a process that may have ended, although a later one has a link; and, as long as nobody
+    /// is known to lead, the addresses where somebody may be found.
     fn to_dial(&self) -> impl Iterator<Item = (SocketAddr, Time)> {
-        let peers = self.peers.values().filter(|peer| peer.link.is_none());
-        let peers = peers.filter_map(|peer| Some((peer.address?, peer.dial)));
+        let peers = self.peers.values().filter_map(|peer| {
+            let mut dial = peer.dial;
+            let suspect = peer.suspect.map(|it| it.address);
+            if peer.link.is_some() && suspect.is_none() {
+                if self.sabotage.sleeping_links {
+                    return None;
+                }
+                let stale_at = peer.stale_at(&self.config, self.silence_counts_from);
+                dial.at = dial.at.max(stale_at);
+            }
+            Some((suspect.or(peer.address)?, dial))
+        });
         let knows_leader = self.leader_id().is_some();
         let is_known = |address| self.peers.values().any(|p| p.address == Some(address));
         let contacts = self
             .contacts
             .iter()
-            .filter(move |contact| !knows_leader && !is_known(contact.address))
+            .filter(move |contact| !knows_leader && !is_known(contact.address));
+        let hearsay = self.peers.values().filter_map(|peer| peer.hearsay.as_ref());
+        let elsewhere = contacts
+            .chain(hearsay)
             .map(|contact| (contact.address, contact.dial));
         peers
-            .chain(contacts)
+            .chain(elsewhere)
             .filter(|(address, dial)| !dial.under_way && *address != self.identity.address)
             .map(|(address, dial)| (address, dial.at))
     }

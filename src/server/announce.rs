@@ -137,7 +137,7 @@ impl Server {
             }
             (Role::Backup, _) => format!("{server} is a backup{}", self.of_leader()),
             (Role::Learner, _) => format!("{server} is catching up{}", self.of_leader()),
-            (Role::Waiting, Some(why)) => format!("{server} is {}", self.remedy(&why)),
+            (Role::Waiting, Some(why)) => format!("{server} is not ready: {}", self.remedy(&why)),
             (Role::Waiting, None) => format!("{server} is waiting"),
         }
     }

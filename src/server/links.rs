@@ -129,7 +129,8 @@ impl Server {
         if all.any(|link| link.dialed == Some(address) && !link.is_up()) {
             return;
         }
-        match self.network.connect(address, HANDSHAKE_TIME_MAX) {
+        let patience = HANDSHAKE_TIME_MAX.min(self.options.fresh);
+        match self.network.connect(address, patience) {
             Ok(id) => {
                 let link = Link::new(address, Some(address), Stage::Connecting);
                 self.links.all.insert(id, link);

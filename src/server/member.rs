@@ -1,7 +1,10 @@
 //! Where is this server itself reached, whoever the primary is?
 //!
-//! The member address is bound before everything else and kept for ever. A kept port that another
-//! program has is waited for a little, since it may be about to be given back, and then replaced.
+//! The member address is bound before everything else and kept for ever. Connections are refused there
+//! until the server's first turn, and taken from then on as long as its process lives: so a refused
+//! connect tells the others that no process of this server is alive that they have ever spoken with. A
+//! kept port that another program has is waited for a little, since it may be about to be given back,
+//! and then replaced.
 
 use std::io;
 use std::net::SocketAddr;
@@ -46,11 +49,11 @@ impl MemberAddress {
             taken_since: None,
         };
         if let Some(address) = options.member {
-            let listener = bind(address, "--member")?;
+            let listener = bind_closed(address)?;
             return Ok((bound(listener.local_addr()), Some(listener)));
         }
         let kept = kept.filter(|address| *address != options.service);
-        match kept.map(|address| (address, Listener::bind(address))) {
+        match kept.map(|address| (address, Listener::bind_closed(address))) {
             Some((address, Ok(listener))) => Ok((bound(address), Some(listener))),
             Some((address, Err(error))) => {
                 log::warn!("the member address {address} cannot be bound yet: {error}");
@@ -115,10 +118,19 @@ impl Server {
 
 /// Binds an address; `what` is what somebody has to choose anew if it is taken.
 pub(super) fn bind(address: SocketAddr, what: &'static str) -> Result<Listener, StartError> {
-    Listener::bind(address).map_err(|source| match source.kind() {
+    Listener::bind(address).map_err(|source| not_bound(address, what, source))
+}
+
+/// Binds a member address.
+fn bind_closed(address: SocketAddr) -> Result<Listener, StartError> {
+    Listener::bind_closed(address).map_err(|source| not_bound(address, "--member", source))
+}
+
+fn not_bound(address: SocketAddr, what: &'static str, source: io::Error) -> StartError {
+    match source.kind() {
         io::ErrorKind::AddrInUse => StartError::AddressInUse { address, what },
         _ => StartError::Address { address, source },
-    })
+    }
 }
 
 /// The first free port above the service's, on its ip.
@@ -127,7 +139,7 @@ fn first_free(service: SocketAddr) -> Result<Listener, StartError> {
     let mut address = service;
     for port in (service.port()..=last).skip(1) {
         address.set_port(port);
-        match bind(address, "--member") {
+        match bind_closed(address) {
             Err(StartError::AddressInUse { .. }) => {}
             other => return other,
         }

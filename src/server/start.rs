@@ -17,6 +17,7 @@ use super::throttle::Failures;
 use super::{Alarm, Fatal, Options, Server, StartError, key, random};
 use crate::journal::storage::{ClaimError, DataDirectory};
 use crate::journal::superblock::Superblock;
+use crate::limits::NEIGHBOURS_MAX;
 use crate::net::{EventLoop, Listener, LoopConfig, clock, descriptors};
 use crate::replica::{Config, Identity, Replica, Start, ancestor_of};
 use crate::store::StoreWorker;
@@ -53,11 +54,6 @@ impl Server {
         let replica = begin(&options, &mut opened, founds, contacts)?;
 
         network.catch_signals()?;
-        if let Some(listener) = bound.member_listener {
-            network.listen(listener, MEMBER)?;
-        } else {
-            network.set_timer(now, Alarm::Member);
-        }
         let (wake_for_store, wake_for_passwords) = (network.waker(), network.waker());
         let store = StoreWorker::start(
             Box::new(opened.store),
@@ -116,6 +112,15 @@ impl Server {
             server.serve_at(listener)?;
         }
         server.warn_if_open();
+        // Last of all: from here on whoever connects is answered at once.
+        match bound.member_listener {
+            Some(listener) => {
+                server.network.listen(listener, MEMBER)?;
+            }
+            None => {
+                server.network.set_timer(now, Alarm::Member);
+            }
+        }
         Ok(server)
     }
 
@@ -189,13 +194,28 @@ fn contacts(options: &Options, bound: &Bound, opened: &Opened) -> Vec<SocketAddr
         .peers
         .iter()
         .chain(&bound.contacts)
-        .chain(&opened.others);
-    for address in further {
-        if !contacts.contains(address) && *address != bound.member.address {
-            contacts.push(*address);
+        .chain(&opened.others)
+        .copied();
+    for address in further.chain(neighbours(options, opened)) {
+        if !contacts.contains(&address) && address != bound.member.address {
+            contacts.push(address);
         }
     }
     contacts
+}
+
+/// Where the others may be if all of them had to take other ports while everything was down: at the
+/// first ports above the service's, where a server without `--member` binds. A server that has no
+/// cluster yet does not look there, since it might find another cluster.
+fn neighbours(options: &Options, opened: &Opened) -> Vec<SocketAddr> {
+    if options.member.is_some() || opened.superblock.is_none() {
+        return Vec::new();
+    }
+    let ports = options.service.port()..=u16::MAX;
+    let ports = ports.skip(1).take(NEIGHBOURS_MAX);
+    ports
+        .map(|port| SocketAddr::new(options.service.ip(), port))
+        .collect()
 }
 
 /// A server that was killed a moment ago is not quite gone yet: whoever starts the next one at

@@ -144,6 +144,8 @@ impl Kind {
     pub const SNAPSHOT: Self = Self(0x1010);
     /// So much of a snapshot is on disk.
     pub const SNAPSHOT_OK: Self = Self(0x1011);
+    /// Where a server has links to others.
+    pub const ADDRESSES: Self = Self(0x1012);
 
     /// Something that a server says unasked, perhaps one of a kind that only newer clients know.
     pub(super) fn is_push(self) -> bool {

@@ -87,6 +87,9 @@ pub enum PeerMessage {
     },
     /// I am about to end: go on without me.
     Leave,
+    /// The servers that I have links to, with the addresses that they have now, which nobody's log may
+    /// say yet. At the beginning of a link, and whenever another one begins.
+    Addresses(Vec<ServerRecord>),
     /// A part of a snapshot.
     Snapshot(SnapshotPart),
     /// So many bytes of a snapshot are on disk.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::process::Arrival;
 use super::random::Random;
-use super::settings::{MILLISECOND, SECOND, Settings};
+use super::settings::{MICROSECOND, MILLISECOND, SECOND, Settings};
 use super::world::{Event, Repair, World};
 
 /// One seed in so many plays a story.
@@ -44,6 +44,13 @@ pub enum Story {
     /// A member consents to a view without itself, and would like to lead another one when nothing
     /// more is heard of that. (A promise binds.)
     LeftOut,
+    /// Servers are cut off for long. (Links do not sleep on when the way is open again.)
+    LongCut,
+    /// When everything was down, servers come back at other addresses. (They are told of each other.)
+    OtherAddresses,
+    /// A primary dies, is started again at once, and dies again before it can do anything. (A death is
+    /// proven all the same.)
+    CrashLoop,
 }
 
 impl Story {
@@ -55,6 +62,9 @@ impl Story {
         Self::OtherGrace,
         Self::ForcedBeside,
         Self::DamagedWhileDown,
+        Self::LongCut,
+        Self::OtherAddresses,
+        Self::CrashLoop,
     ];
 
     /// What a seed plays, if it plays a story.
@@ -63,13 +73,15 @@ impl Story {
         (seed % ONE_IN == REMAINDER).then(|| Self::ALL[turn])
     }
 
-    /// What the network and the disks are like: any latencies, and no losses.
+    /// What the network and the disks are like: any latencies, and no losses. Nobody knows an address
+    /// that the log does not say.
     pub fn settings(random: &mut Random) -> Settings {
         let mut settings = Settings::drawn(PLAYERS, random);
         settings.config.trust_refused = true;
         settings.loss_per_mille = 0;
         settings.duplicates_per_mille = 0;
         settings.long_sync_per_mille = 0;
+        settings.knows_peers = false;
         settings
     }
 }
@@ -97,6 +109,14 @@ impl World {
             Story::OtherGrace => self.other_grace(),
             Story::ForcedBeside => self.forced_beside(),
             Story::DamagedWhileDown => self.damaged_while_down(),
+            Story::LongCut => self.long_cut(),
+            Story::OtherAddresses => {
+                for _ in 0..self.random.between(1, 2) {
+                    self.expect_settled();
+                    self.other_addresses();
+                }
+            }
+            Story::CrashLoop => self.crash_loop(),
         }
     }
 
@@ -335,6 +355,79 @@ impl World {
         self.hosts[damaged].disk = before;
         self.hosts[damaged].disk.mark = mark;
         self.start(damaged);
+    }
+
+    /// One server, or each, is reached by nobody for so long that TCP hardly tries any more.
+    fn long_cut(&mut self) {
+        let all: Vec<usize> = (0..PLAYERS).collect();
+        let one = self.random.index(PLAYERS);
+        let cut_off = if self.random.percent(60) {
+            &all[..]
+        } else {
+            &all[one..=one]
+        };
+        for host in cut_off {
+            for other in self.others(*host) {
+                self.cut_apart(*host, other);
+            }
+        }
+        self.while_random(8 * SECOND, 40 * SECOND);
+        self.mend_all();
+        let serves = self.run_until(PATIENCE, |it| it.serving().len() == 1);
+        assert!(
+            serves,
+            "LIVE: nobody serves after a cut:\n{}",
+            self.describe()
+        );
+    }
+
+    /// One dies, then the others; those come back elsewhere, and know only where the first one was.
+    fn other_addresses(&mut self) {
+        let stays = self.random.index(PLAYERS);
+        self.kill(stays);
+        let others = self.others(stays);
+        self.run_until(PATIENCE, |it| !it.serving().is_empty());
+        self.while_random(0, SECOND);
+        for host in &others {
+            self.kill(*host);
+            self.move_away(*host);
+            if self.random.percent(30) {
+                self.while_random(0, 500 * MILLISECOND);
+            }
+        }
+        for host in 0..PLAYERS {
+            self.start(host);
+        }
+        self.expect_serving("a cluster of which two have moved");
+    }
+
+    /// What a supervisor makes of a primary that cannot live.
+    fn crash_loop(&mut self) {
+        let primary = self.primary();
+        let others = self.others(primary);
+        if self.random.percent(70) {
+            let dead = others[self.random.index(others.len())];
+            self.kill(dead);
+            self.run_until(PATIENCE, |it| it.serving() == [primary]);
+            self.while_random(0, 500 * MILLISECOND);
+        }
+        let start_time = self.random.scaled(2 * MILLISECOND, 600 * MILLISECOND);
+        self.settings.start_time = (start_time / 2, start_time);
+        let life = self.random.scaled(5 * MILLISECOND, 400 * MILLISECOND);
+        let gap = self.random.scaled(200 * MICROSECOND, 3 * MILLISECOND);
+        let end = self.now + 5 * SECOND;
+        while self.now < end {
+            self.kill(primary);
+            self.run_for(gap);
+            self.start(primary);
+            self.run_for(life);
+        }
+        let serving = self.serving();
+        assert!(
+            serving.iter().any(|it| others.contains(it)),
+            "LIVE: nobody takes over from a primary that is started again and again:\n{}",
+            self.describe()
+        );
     }
 
     /// SIGTERM, and it does not come back by itself.

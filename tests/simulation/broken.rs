@@ -32,6 +32,12 @@ pub enum Variant {
     ForceBlindly,
     /// A damaged journal is no obstacle at a cold start, whatever its server has promised.
     DamageIgnored,
+    /// Links sleep on after a cut.
+    SleepingLinks,
+    /// Nobody says where others are.
+    NoGossip,
+    /// A process that has just begun takes connections that it cannot answer yet.
+    ListensEarly,
     /// A client goes on in another session after a failover, where its numbers are new.
     AnotherSession,
     /// A client forgets after a failover what it has seen.
@@ -53,6 +59,9 @@ impl Variant {
         Self::OwnLimitOnly,
         Self::ForceBlindly,
         Self::DamageIgnored,
+        Self::SleepingLinks,
+        Self::NoGossip,
+        Self::ListensEarly,
         Self::AnotherSession,
         Self::SeenForgotten,
         Self::BehindBelieved,
@@ -71,6 +80,9 @@ impl Variant {
             Self::OwnLimitOnly => "own-limit-only",
             Self::ForceBlindly => "force-blindly",
             Self::DamageIgnored => "damage-ignored",
+            Self::SleepingLinks => "sleeping-links",
+            Self::NoGossip => "no-gossip",
+            Self::ListensEarly => "listens-early",
             Self::AnotherSession => "another-session",
             Self::SeenForgotten => "seen-forgotten",
             Self::BehindBelieved => "behind-believed",
@@ -95,6 +107,9 @@ impl Variant {
             Self::OwnLimitOnly => broken.replica.own_limit_only = true,
             Self::ForceBlindly => broken.replica.force_blindly = true,
             Self::DamageIgnored => broken.replica.damage_ignored = true,
+            Self::SleepingLinks => broken.replica.sleeping_links = true,
+            Self::NoGossip => broken.replica.no_gossip = true,
+            Self::ListensEarly => broken.listens_early = true,
             Self::AnotherSession => broken.client.another_session = true,
             Self::SeenForgotten => broken.client.seen_forgotten = true,
             Self::BehindBelieved => broken.client.behind_believed = true,

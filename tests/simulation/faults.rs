@@ -11,7 +11,7 @@ use lastword::wire::peer::PeerMessage;
 use super::host::Death;
 use super::process::{Arrival, Process};
 use super::random::Random;
-use super::settings::{MILLISECOND, SECOND};
+use super::settings::{MICROSECOND, MILLISECOND, SECOND};
 use super::work::Work;
 use super::world::{Event, Repair, World};
 
@@ -51,6 +51,8 @@ pub enum Fault {
     BreakLines,
     /// Somebody ends a client's session from elsewhere.
     EndSession,
+    /// A process dies, is started again at once, and dies again before long.
+    CrashLoop,
 }
 
 /// How many things can happen just when something is said.
@@ -79,6 +81,7 @@ const FAULTS: &[Fault] = &[
     Fault::CutClients,
     Fault::BreakLines,
     Fault::EndSession,
+    Fault::CrashLoop,
 ];
 
 /// What goes wrong in a run.
@@ -253,6 +256,10 @@ impl World {
                 self.break_lines(host, share);
             }
             Fault::EndSession => self.end_session(host),
+            Fault::CrashLoop => {
+                let until = self.now + self.fault_duration();
+                self.crash_again(host, until);
+            }
         }
     }
 
@@ -280,6 +287,18 @@ impl World {
             delay += self.fault_duration();
         }
         self.after(delay, Event::Over(Repair::Start { host }));
+    }
+
+    /// Kills a process that a supervisor starts again at once.
+    fn crash_again(&mut self, host: usize, until: u64) {
+        self.kill(host);
+        let delay = self.random.scaled(100 * MICROSECOND, 10 * MILLISECOND);
+        self.after(delay, Event::Over(Repair::Start { host }));
+        if self.now < until && !self.faults.is_over(self.now) {
+            let life = self.random.scaled(MILLISECOND, 400 * MILLISECOND);
+            let again = Repair::CrashLoop { host, until };
+            self.after(delay + life, Event::Over(again));
+        }
     }
 
     fn cut_for_a_while(&mut self, from: usize, to: usize) {
@@ -557,6 +576,11 @@ impl World {
             Repair::Mend { from, to } => self.mend(from, to),
             Repair::Accept { from, to } => self.accept(from, to),
             Repair::MendClients { host } => self.mend_clients(host),
+            Repair::CrashLoop { host, until } => {
+                if !self.faults.is_over(self.now) {
+                    self.crash_again(host, until);
+                }
+            }
             Repair::QuickDisk { host } => self.hosts[host].slowness = 1,
             Repair::Harm { host, harm } => self.harm_disk(host, harm),
             Repair::Strike {
@@ -617,6 +641,7 @@ fn matters(message: &PeerMessage, process: &Process) -> bool {
         PeerMessage::Ping(_)
         | PeerMessage::Pong { .. }
         | PeerMessage::Standing(_)
+        | PeerMessage::Addresses(_)
         | PeerMessage::SnapshotOk { .. } => false,
     }
 }

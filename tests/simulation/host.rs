@@ -45,6 +45,8 @@ pub struct Host {
     pub wall_clock_error: i64,
     pub disk: Disk,
     pub process: Option<Process>,
+    /// The number of a process that has begun, and is not as far as its first turn.
+    pub starting: Option<u64>,
     /// What is safe in the journal, as the world knows it: the view of each op.
     pub safe: BTreeMap<u64, ViewNumber>,
     /// Its server's id, as it was last on its disk.
@@ -127,6 +129,7 @@ impl Host {
             wall_clock_error: random.between(0, 2 * hour) as i64 - hour as i64,
             disk: Disk::new(),
             process: None,
+            starting: None,
             safe: BTreeMap::new(),
             server: None,
             is_founder: index == 0,
@@ -200,11 +203,39 @@ pub enum Death {
 impl World {
     /// Starts a process, if none runs and there is power.
     pub fn start(&mut self, index: usize) {
-        if self.hosts[index].process.is_some() || !self.hosts[index].has_power {
+        let host = &self.hosts[index];
+        if host.process.is_some() || host.starting.is_some() || !host.has_power {
             return;
         }
         let number = self.number();
         self.hosts[index].starts += 1;
+        let (low, high) = self.settings.start_time;
+        if high == 0 {
+            return self.first_turn(index, number);
+        }
+        self.hosts[index].starting = Some(number);
+        let duration = self.random.between(low, high);
+        let process = number;
+        self.after(
+            duration,
+            Event::Started {
+                host: index,
+                process,
+            },
+        );
+    }
+
+    /// A process has done what comes before its first turn, unless it has died meanwhile.
+    pub fn started(&mut self, index: usize, number: u64) {
+        if self.hosts[index].starting == Some(number) {
+            self.hosts[index].starting = None;
+            self.first_turn(index, number);
+            // Whoever has connected before is answered now.
+            self.way_is_open(None, index);
+        }
+    }
+
+    fn first_turn(&mut self, index: usize, number: u64) {
         if let Some(process) = start::start(self, index, number) {
             self.say(|| {
                 format!(
@@ -229,6 +260,9 @@ impl World {
         self.say(|| format!("{} ends by {death:?}", index + 1));
         if death == Death::PowerCut {
             self.hosts[index].has_power = false;
+        }
+        if let Some(number) = self.hosts[index].starting.take() {
+            self.process_is_gone(index, number);
         }
         let host = &mut self.hosts[index];
         if let Some(mut process) = host.process.take() {
@@ -301,6 +335,15 @@ impl World {
             }
         };
         self.after(0, event);
+    }
+
+    /// Its address is another one when a process is started next.
+    pub fn move_away(&mut self, index: usize) {
+        let number = self.number() as u16;
+        let [_, _, _, last] = [10, 0, 0, index as u8 + 1];
+        let address = SocketAddr::from(([10, 0, 1, last], 5000 + number % 60_000));
+        self.say(|| format!("{} moves to {address}", index + 1));
+        self.hosts[index].address = address;
     }
 
     /// The folder with the data is emptied, while no process runs. It comes back with 0.

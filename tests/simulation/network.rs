@@ -18,6 +18,10 @@ use super::world::{Event, World};
 /// How long a connect, with the hellos, may take.
 const DIAL_TIME_MAX: u64 = SECOND;
 
+/// How long TCP waits before it first sends again what was not acknowledged, and at most.
+const RETRANSMITS_AFTER: u64 = 200 * MILLISECOND;
+const RETRANSMITS_AFTER_MAX: u64 = 120 * SECOND;
+
 /// Where clients look first; the primary listens there, too.
 pub fn service_address() -> SocketAddr {
     "10.0.0.100:5000".parse().expect("an address")
@@ -43,6 +47,8 @@ pub struct Connection {
     pub said: Option<Identity>,
     /// What is on its way to each end.
     queues: [VecDeque<(u64, Packet)>; 2],
+    /// Until when nothing arrives at each end, since the other one waits before it sends again.
+    asleep_until: [u64; 2],
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -104,7 +110,7 @@ impl World {
         let (low, high) = self.settings.latency;
         let mut latency = self.random.between(low, high);
         // TCP sends again after 200 ms, then after twice as long each time.
-        let mut again = 200 * MILLISECOND;
+        let mut again = RETRANSMITS_AFTER;
         while again < 4 * SECOND && self.random.per_mille(self.settings.loss_per_mille) {
             latency += again;
             again *= 2;
@@ -151,9 +157,11 @@ impl World {
         }
     }
 
-    /// What waited for this way is sent again before long.
+    /// What waited for this way is sent again at TCP's next retransmission. Each comes after twice the
+    /// time of the one before, so the next one may be as far away as the cut was long.
     pub fn way_is_open(&mut self, from: Option<usize>, to: usize) {
-        let waiting: Vec<(u64, usize)> = self
+        let now = self.now;
+        let waiting: Vec<(u64, usize, u64)> = self
             .network
             .connections
             .iter()
@@ -163,10 +171,17 @@ impl World {
                     && from.is_none_or(|from| connection.ends[1 - end].host == from);
                 is_way && !connection.queues[*end].is_empty()
             })
-            .map(|(id, _, end)| (id, end))
+            .map(|(id, connection, end)| {
+                let due = connection.queues[end].front().map_or(now, |(due, _)| *due);
+                (id, end, now.saturating_sub(due))
+            })
             .collect();
-        for (connection, end) in waiting {
-            let delay = self.random.below(200 * MILLISECOND);
+        for (connection, end, waited) in waiting {
+            let longest = waited.clamp(RETRANSMITS_AFTER, RETRANSMITS_AFTER_MAX);
+            let delay = self.random.below(longest);
+            if let Some(it) = self.network.connections.get_mut(&connection) {
+                it.asleep_until[end] = now + delay;
+            }
             self.after(delay, Event::Deliver { connection, end });
         }
     }
@@ -212,6 +227,7 @@ impl World {
         };
         if connection.ends[end].is_open {
             connection.queues[end].clear();
+            connection.asleep_until[end] = 0;
             connection.queues[end].push_back((self.now, Packet::Rst));
             self.after(
                 0,
@@ -268,7 +284,14 @@ impl World {
             };
             let (from, to) = (connection.ends[1 - end], connection.ends[end]);
             let is_due = connection.queues[end].front().map(|(due, _)| *due) <= Some(self.now);
-            if !is_due || connection.queues[end].is_empty() || self.is_blocked(from.host, to.host) {
+            let is_starting = self.hosts[to.host].starting == Some(to.process);
+            let is_asleep = connection.asleep_until[end] > self.now;
+            if is_starting
+                || is_asleep
+                || !is_due
+                || connection.queues[end].is_empty()
+                || self.is_blocked(from.host, to.host)
+            {
                 return;
             }
             let connection = self.network.connections.get_mut(&id).expect("looked at");
@@ -368,8 +391,14 @@ impl World {
         let host = self.hosts.iter().position(|it| it.address == address);
         match host {
             Some(host) if self.hosts[host].process.is_some() => Ok(host),
+            Some(host) if self.listens_early(host) => Ok(host),
             other => Err(other),
         }
+    }
+
+    /// A process has begun that takes connections, and does not answer them yet.
+    fn listens_early(&self, host: usize) -> bool {
+        self.settings.broken.listens_early && self.hosts[host].starting.is_some()
     }
 
     /// A process connects to an address.
@@ -435,7 +464,8 @@ impl World {
             is_open: true,
             is_up: false,
         };
-        let listening = self.hosts[to].process.as_ref().map_or(0, |it| it.number);
+        let running = self.hosts[to].process.as_ref().map(|it| it.number);
+        let listening = running.or(self.hosts[to].starting).unwrap_or(0);
         self.network.connections.insert(
             connection,
             Connection {
@@ -444,6 +474,7 @@ impl World {
                 dialed: attempt.address,
                 said: None,
                 queues: [VecDeque::new(), VecDeque::new()],
+                asleep_until: [0, 0],
             },
         );
         connection

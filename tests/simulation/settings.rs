@@ -33,6 +33,8 @@ pub struct Settings {
     /// Of 1000 syncs, so many take up to [`Self::long_sync_time`].
     pub long_sync_per_mille: u64,
     pub long_sync_time: u64,
+    /// The time that a process takes from its beginning to its first turn, at least and at most.
+    pub start_time: (u64, u64),
     /// Clocks run too fast or too slow by at most so many millionths.
     pub skew_per_million: u64,
     /// How long a client thinks between two requests, at most.
@@ -52,6 +54,8 @@ pub struct Broken {
     pub promise_not_synced: bool,
     /// A copy of a folder passes for the folder itself.
     pub copies_undetected: bool,
+    /// A process takes connections from its beginning on, and answers them in its first turn.
+    pub listens_early: bool,
     /// What the clients leave out.
     pub client: failover::Sabotage,
 }
@@ -78,6 +82,7 @@ impl Settings {
             sync_time: (100 * MICROSECOND, MILLISECOND),
             long_sync_per_mille: 0,
             long_sync_time: 0,
+            start_time: (0, 0),
             skew_per_million: 50,
             thinking_time: 40 * MILLISECOND,
             requests_open: 3,
@@ -108,6 +113,9 @@ impl Settings {
         settings.skew_per_million = random.scaled(1, 2000);
         settings.thinking_time = random.scaled(5 * MILLISECOND, 400 * MILLISECOND);
         settings.requests_open = random.between(1, 6) as usize;
+        if random.percent(30) {
+            settings.start_time = (MILLISECOND, random.scaled(MILLISECOND, 500 * MILLISECOND));
+        }
         settings
     }
 }

@@ -134,6 +134,7 @@ fn restart(
     let mark = world.hosts[index].disk.mark;
     let mark = mark.filter(|_| !world.settings.broken.copies_undetected);
     superblock.begin_process(incarnation, mark);
+    superblock.member_address = world.hosts[index].address;
     let generation = superblock.generation;
     let disk = &mut world.hosts[index].disk;
     superblock::write(&mut disk.superblock, &superblock).ok()?;

@@ -30,6 +30,8 @@ const EVENTS_MAX: u64 = 2_000_000;
 pub enum Event {
     /// A process has something to read.
     Turn { host: usize, process: u64 },
+    /// A process has done what comes before its first turn.
+    Started { host: usize, process: u64 },
     /// A process has asked to be woken.
     Wake { host: usize, process: u64 },
     /// The disk has done what a process waits for.
@@ -87,7 +89,12 @@ pub enum Repair {
     QuickDisk {
         host: usize,
     },
-    /// Not a repair: a disk is harmed.
+    /// Not a repair: it is killed again, until then.
+    CrashLoop {
+        host: usize,
+        until: u64,
+    },
+    /// Nor this: a disk is harmed.
     Harm {
         host: usize,
         harm: Harm,
@@ -285,6 +292,7 @@ impl World {
     fn happen(&mut self, event: Event) {
         match event {
             Event::Turn { host, process } => self.turn(host, process),
+            Event::Started { host, process } => self.started(host, process),
             Event::Wake { host, process } => self.wake(host, process),
             Event::WorkDone { host, process } => self.work_done(host, process),
             Event::Bind { host, process } => self.bind_service(host, process),
@@ -317,6 +325,9 @@ impl World {
 
     /// Everybody who runs is a member of one view, knows it, and has applied everything.
     pub fn is_settled(&self) -> bool {
+        if self.hosts.iter().any(|it| it.starting.is_some()) {
+            return false;
+        }
         let &[primary] = &self.serving()[..] else {
             return false;
         };

@@ -151,8 +151,8 @@ fn proposals() -> impl Strategy<Value = Proposal> {
     )
 }
 
-fn leads() -> impl Strategy<Value = Lead> {
-    let records =
+fn server_records() -> impl Strategy<Value = Vec<ServerRecord>> {
+    let record =
         (servers(), addresses(), any::<u64>()).prop_map(|(server, address, incarnation)| {
             ServerRecord {
                 server,
@@ -160,12 +160,14 @@ fn leads() -> impl Strategy<Value = Lead> {
                 incarnation,
             }
         });
-    (views(), any::<bool>(), vec(records, 0..=SERVERS_MAX)).prop_map(|(view, in_force, servers)| {
-        Lead {
-            view,
-            in_force,
-            servers,
-        }
+    vec(record, 0..=SERVERS_MAX)
+}
+
+fn leads() -> impl Strategy<Value = Lead> {
+    (views(), any::<bool>(), server_records()).prop_map(|(view, in_force, servers)| Lead {
+        view,
+        in_force,
+        servers,
     })
 }
 
@@ -235,6 +237,7 @@ pub fn peer_messages() -> impl Strategy<Value = PeerMessage> {
         1 => (servers(), lineages())
             .prop_map(|(server, lineage)| PeerMessage::Welcome { server, lineage }),
         1 => Just(PeerMessage::Leave),
+        1 => server_records().prop_map(PeerMessage::Addresses),
         1 => snapshot_parts().prop_map(PeerMessage::Snapshot),
         1 => (ids(), any::<u64>())
             .prop_map(|(applied, bytes)| PeerMessage::SnapshotOk { applied, bytes }),

@@ -100,6 +100,9 @@ fn read_message(kind: Kind, fields: &mut Reader<'_>) -> Result<Option<PeerMessag
             lineage: read_lineage(fields)?,
         },
         Kind::LEAVE => PeerMessage::Leave,
+        Kind::ADDRESSES => {
+            PeerMessage::Addresses(read_list(fields, SERVERS_MAX, read_server_record)?)
+        }
         Kind::SNAPSHOT => PeerMessage::Snapshot(read_snapshot_part(fields)?),
         Kind::SNAPSHOT_OK => PeerMessage::SnapshotOk {
             applied: OpNumber(fields.u64()?),

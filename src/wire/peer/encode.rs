@@ -44,6 +44,7 @@ fn kind_of(message: &PeerMessage) -> Kind {
         PeerMessage::Standing(_) => Kind::STANDING,
         PeerMessage::Welcome { .. } => Kind::WELCOME,
         PeerMessage::Leave => Kind::LEAVE,
+        PeerMessage::Addresses(_) => Kind::ADDRESSES,
         PeerMessage::Snapshot(_) => Kind::SNAPSHOT,
         PeerMessage::SnapshotOk { .. } => Kind::SNAPSHOT_OK,
     }
@@ -89,6 +90,7 @@ fn put_message(out: &mut Vec<u8>, message: &PeerMessage) {
             put_lineage(out, *lineage);
         }
         PeerMessage::Leave => {}
+        PeerMessage::Addresses(servers) => put_list(out, SERVERS_MAX, servers, put_server_record),
         PeerMessage::Snapshot(part) => put_snapshot_part(out, part),
         PeerMessage::SnapshotOk { applied, bytes } => {
             put_u64(out, applied.0);

@@ -1,7 +1,7 @@
 //! What can happen to servers and links?
 
 use crate::rules::Guard;
-use crate::state::{Id, Process, Set, State};
+use crate::state::{Contact, Id, Process, Set, State};
 use crate::step::{Step, Steps};
 
 impl State {
@@ -37,6 +37,11 @@ impl State {
         next.forget(server);
         next.servers[server].process = Process::Down;
         next.servers[server].dead = Default::default();
+        if steps.setting.world.end_is_echo {
+            for other in self.all().filter(|&other| self.is_whole(other, server)) {
+                next.contact[other][server] = Contact::Fresh;
+            }
+        }
         steps.add(Step::Crash(server as u8), next);
     }
 

@@ -196,6 +196,9 @@ pub struct World {
     pub late_frames: bool,
     /// Connects may be refused on links that are cut, although the server at the other end runs.
     pub forged_refusals: bool,
+    /// Whoever sees the FIN of a process that dies takes it for an echo of that moment. (No rule of the
+    /// protocol: it is here to show what would be lost.)
+    pub end_is_echo: bool,
 }
 
 /// Everything that a search is asked about.
@@ -236,6 +239,7 @@ impl Setting {
                 slow_network: false,
                 late_frames: false,
                 forged_refusals: false,
+                end_is_echo: false,
             },
         }
     }

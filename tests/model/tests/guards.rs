@@ -218,6 +218,26 @@ guards! {
     ];
 }
 
+/// A process that was stalled for longer than L, and is then killed, ends its links by FIN. To take that
+/// for an echo would spare the last server its waiting, and is wrong: the one that died may not have
+/// been stalled, but cut off, and may have gone on alone before the cut was mended.
+#[test]
+fn the_end_of_a_link_is_no_echo() {
+    let mut setting = Setting::calm(2).free().with("1 crash, 1 cut, 1 heal, 1 op");
+    let beginning = [
+        "** A and B are cut apart",
+        "B's pings to A grow old",
+        "A's pings to B grow old",
+        "A proposes {A}",
+        "A decides, has its View op on disk",
+    ];
+    let held = search_from(&setting, &begin(&setting, &beginning), STATES_MAX);
+    assert!(held.violation.is_none() && held.complete);
+    setting.world.end_is_echo = true;
+    let broken = search_from(&setting, &begin(&setting, &beginning), STATES_MAX);
+    println!("{}", broken.violation.expect("what A did alone is lost"));
+}
+
 /// The same with connects that are refused although the server runs.
 fn forged(faults: &str) -> Setting {
     let mut setting = free(faults);

@@ -198,3 +198,25 @@ fn fault_17_one_link_is_refused_after_the_other() {
         world.expect_a_good_end();
     });
 }
+
+#[test]
+fn after_a_long_cut_the_links_do_not_sleep_on() {
+    play(3, 15, |world| {
+        let primary = world.primary();
+        let cut_off = match world.random.index(3) {
+            0 => vec![0, 1, 2],
+            1 => vec![primary],
+            _ => vec![world.others(primary)[world.random.index(2)]],
+        };
+        for host in cut_off {
+            world.isolate(host);
+        }
+        world.while_random(5 * SECOND, 60 * SECOND);
+        world.mend_all();
+        let serves = world.run_until(2 * SECOND, |it| it.serving().len() == 1);
+        assert!(serves, "nobody serves:\n{}", world.describe());
+        let is_in_sync = world.run_until(5 * SECOND, World::is_settled);
+        assert!(is_in_sync, "not in sync:\n{}", world.describe());
+        world.expect_a_good_end();
+    });
+}
