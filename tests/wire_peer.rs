@@ -84,7 +84,8 @@ fn messages_are_laid_out_in_the_order_of_their_fields() {
         "01",
         "00",
         "00000000000000030000000000000004",
-        "0000000000000005"
+        "0000000000000005",
+        "0006"
     );
     let report = Report {
         promised: ViewNumber(1),
@@ -93,6 +94,7 @@ fn messages_are_laid_out_in_the_order_of_their_fields() {
         leads: false,
         last: position(3, 4),
         commit: OpNumber(5),
+        disk_ms: 6,
     };
     let ping = Ping {
         sent_at: Time(9),

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::catch_up::Progress;
 use super::face::{Identity, LinkId, Output, Unwanted};
+use super::pace::{Ban, Slowness};
 use super::{Joiner, Replica};
 use crate::limits::SERVERS_MAX;
 use crate::types::{ClusterId, ClusterOp, Incarnation, Member, ServerId, ServerRecord, Time, View};
@@ -53,16 +54,21 @@ pub(super) struct Peer {
     /// Processes of it that are known to have ended, the newest of them: each with the counter of the
     /// first one at its address, which ended before it. (One elsewhere may run on a copy.)
     pub dead: Vec<(u64, Incarnation)>,
-    /// It was noted to be silent.
-    pub noted_silent: bool,
+    /// Since when it is noted to be silent; `None` once something has come in.
+    pub silent_since: Option<Time>,
     /// What this process last said of itself.
     pub report: Option<Report>,
     /// The views that it said it stands in.
     pub standing: Vec<View>,
     /// Whom it said it is fresh with, and when it said so.
     pub fresh_with: (Vec<ServerId>, Time),
-    /// It is about to end.
+    /// It is about to end, or to give up its place.
     pub leaving: bool,
+    /// Since when its disk is much slower than all others', while this server leads.
+    pub slowness: Slowness,
+    /// Whether it may be admitted again after it was excluded for its disk. It outlasts the
+    /// process.
+    pub ban: Ban,
     /// How far it has this server's log; `None` unless this server leads, and it has answered.
     pub progress: Option<Progress>,
     /// Its next dial.
@@ -131,11 +137,13 @@ impl Peer {
             ended: None,
             first_here: 0,
             dead: Vec::new(),
-            noted_silent: false,
+            silent_since: None,
             report: None,
             standing: Vec::new(),
             fresh_with: (Vec::new(), Time(0)),
             leaving: false,
+            slowness: Slowness::default(),
+            ban: Ban::default(),
             progress: None,
             dial: Dial::new(dial_at),
         }
@@ -146,11 +154,12 @@ impl Peer {
         self.incarnation = Some(incarnation);
         self.heard = None;
         self.echoed = None;
-        self.noted_silent = false;
+        self.silent_since = None;
         self.report = None;
         self.standing.clear();
         self.fresh_with = (Vec::new(), Time(0));
         self.leaving = false;
+        self.slowness = Slowness::default();
     }
 
     /// The link, if it leads to this very process.
@@ -217,6 +226,7 @@ impl Replica {
         entry.link = Some((link, dialer));
         entry.linked_at = now;
         entry.heard = Some(now);
+        entry.silent_since = None;
         entry.ended = None;
         // If it speaks, its death was forged. Else one forged link after the other would kill
         // everybody here, and this server would go on alone.

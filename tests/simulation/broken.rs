@@ -22,6 +22,8 @@ pub enum Variant {
     NoVeto,
     /// A promise binds nobody.
     Unbound,
+    /// Time-outs do not follow the disks, and an attempt that waits for one is given up.
+    Impatient,
     /// A client goes on in another session after a failover, where its numbers are new.
     AnotherSession,
     /// A client forgets after a failover what it has seen.
@@ -38,6 +40,7 @@ impl Variant {
         Self::NoStandingViews,
         Self::NoVeto,
         Self::Unbound,
+        Self::Impatient,
         Self::AnotherSession,
         Self::SeenForgotten,
         Self::BehindBelieved,
@@ -51,6 +54,7 @@ impl Variant {
             Self::NoStandingViews => "no-standing-views",
             Self::NoVeto => "no-veto",
             Self::Unbound => "unbound",
+            Self::Impatient => "impatient",
             Self::AnotherSession => "another-session",
             Self::SeenForgotten => "seen-forgotten",
             Self::BehindBelieved => "behind-believed",
@@ -70,6 +74,7 @@ impl Variant {
             Self::NoStandingViews => broken.replica.newest_view_only = true,
             Self::NoVeto => broken.replica.no_veto = true,
             Self::Unbound => broken.replica.unbound = true,
+            Self::Impatient => broken.replica.impatient = true,
             Self::AnotherSession => broken.client.another_session = true,
             Self::SeenForgotten => broken.client.seen_forgotten = true,
             Self::BehindBelieved => broken.client.behind_believed = true,

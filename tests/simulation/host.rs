@@ -51,6 +51,8 @@ pub struct Host {
     pub is_founder: bool,
     /// Syncs take so many times as long.
     pub slowness: u64,
+    /// Each sync takes about so long, if that is not 0: a busy volume, a throttled disk.
+    pub sync_delay: u64,
     pub starts: u64,
 }
 
@@ -114,6 +116,7 @@ impl Host {
             server: None,
             is_founder: index == 0,
             slowness: 1,
+            sync_delay: 0,
             starts: 0,
         }
     }

@@ -38,14 +38,16 @@ fn positions() -> impl Strategy<Value = LogPosition> {
 
 fn reports() -> impl Strategy<Value = Report> {
     let flags = any::<(bool, bool)>();
-    (numbers(), numbers(), flags, positions(), ids()).prop_map(
-        |(promised, newest, (intact, leads), last, commit)| Report {
+    let disk_ms = any::<u16>();
+    (numbers(), numbers(), flags, positions(), ids(), disk_ms).prop_map(
+        |(promised, newest, (intact, leads), last, commit, disk_ms)| Report {
             promised,
             newest,
             intact,
             leads,
             last,
             commit,
+            disk_ms,
         },
     )
 }

@@ -124,6 +124,7 @@ fn read_report(fields: &mut Reader<'_>) -> Result<Report, InvalidField> {
         leads: fields.flag()?,
         last: read_position(fields)?,
         commit: OpNumber(fields.u64()?),
+        disk_ms: fields.u16()?,
     })
 }
 

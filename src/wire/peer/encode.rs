@@ -108,6 +108,7 @@ fn put_report(out: &mut Vec<u8>, report: &Report) {
     put_u8(out, u8::from(report.leads));
     put_position(out, report.last);
     put_u64(out, report.commit.0);
+    put_u16(out, report.disk_ms);
 }
 
 fn put_rumour(out: &mut Vec<u8>, rumour: &Rumour) {
