@@ -153,8 +153,9 @@ impl Replica {
 
     /// A member has made something durable: whether its disk is much slower than all others.
     pub(super) fn judge_disk(&mut self, server: ServerId, now: Time) {
-        if self.leading != Leading::Active {
-            return;
+        let is_member = self.view().is_some_and(|it| it.member(server).is_some());
+        if self.leading != Leading::Active || !is_member {
+            return; // A learner is judged when it is to be admitted.
         }
         let is_slow = self.is_slow_beside_members(server, MEMBERS_REMAIN);
         if server != self.identity.server {
@@ -196,6 +197,7 @@ impl Replica {
             && peer.is_some_and(|peer| {
                 peer.incarnation == Some(member.incarnation) && peer.slowness.is_long(now)
             })
+            && self.is_slow_beside_members(member.server, MEMBERS_REMAIN)
     }
 
     /// A member is left out of the view that is being proposed, for its disk.
