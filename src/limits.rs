@@ -180,6 +180,9 @@ pub const WRITES_WAIT_TOLD_AFTER: Duration = Duration::from_millis(100);
 /// Views whose beginnings are remembered. A server that was away for more gets a snapshot, though
 /// the ops that it lacks may still be there.
 pub const VIEWS_REMEMBERED_MAX: usize = 256;
+/// The longest disk time that time-outs follow: a server whose disk takes longer for a sync counts
+/// as silent then.
+pub const DISK_TIME_MAX: Duration = Duration::from_secs(10);
 /// Members of a view: beyond, no further server is admitted. Each of them has to acknowledge
 /// every op.
 pub const MEMBERS_MAX: usize = 9;

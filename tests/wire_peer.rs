@@ -89,7 +89,8 @@ fn messages_are_laid_out_in_the_order_of_their_fields() {
         "01",
         "0000000000000007",
         "000003e8",
-        "01"
+        "01",
+        "0006"
     );
     let report = Report {
         promised: ViewNumber(1),
@@ -103,6 +104,7 @@ fn messages_are_laid_out_in_the_order_of_their_fields() {
         stood: ViewNumber(7),
         grace_ms: 1000,
         trusts_refused: true,
+        disk_ms: 6,
     };
     let ping = Ping {
         sent_at: Time(9),
@@ -245,7 +247,7 @@ fn bodies_at_and_above_their_limit() {
 
 #[test]
 fn lists_at_and_above_their_limits() {
-    const REPORT: [u8; 64] = [0; 64];
+    const REPORT: [u8; 66] = [0; 66];
     let none = &list(0, 0)[..];
     let ping = |fresh, rumours| {
         let (fresh, rumours) = (list(fresh, 2), list(rumours, 36));

@@ -77,9 +77,11 @@ impl Progress {
             && self.bytes_under_way < LEARNER_WINDOW_BYTES
     }
 
-    /// It has had something to acknowledge for longer than the grace.
-    pub fn is_lagging(&self, now: Time, grace: Duration) -> bool {
-        self.on_disk < self.sent.op && now.since(self.acknowledged_at) > grace
+    /// It has had something to acknowledge for longer than `patience`, and what came in before
+    /// `read_since` was read.
+    pub fn is_lagging(&self, now: Time, read_since: Time, patience: Duration) -> bool {
+        let since = self.acknowledged_at.max(read_since);
+        self.on_disk < self.sent.op && now.since(since) > patience
     }
 
     fn was_sent(&mut self, last: LogPosition, bytes: usize, now: Time) {
@@ -301,6 +303,7 @@ impl Replica {
         let may = is_new
             && is_near
             && !peer.leaving
+            && !self.is_too_slow_to_admit(server, now)
             && peer.report.is_some_and(|report| !report.intact)
             && self.is_fresh(process, now)
             && self.members_are_fresh_with(server, now);

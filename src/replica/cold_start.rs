@@ -175,6 +175,8 @@ impl Replica {
             is_stuck: false,
             following: None,
             candidacy: None,
+            pace: super::pace::DiskPace::default(),
+            slowness: super::pace::Slowness::default(),
             stand_at: None,
             stopped_since: None,
             view_since: now,

@@ -2,7 +2,9 @@
 //!
 //! - **fresh**: it has echoed a Ping that was *sent* at most L ago. Sent, not received: a process
 //!   that was paused reads old frames when it wakes, and must not take them for news.
-//! - **silent**: nothing of that very process came in for more than G. It may be alive, and cut off.
+//! - **silent**: nothing of that very process came in for more than G, or, while it is linked, for more
+//!   than G and twice the time that its disk takes. It may be alive, and cut off. Once it is silent,
+//!   it is so until something comes in: that this server waits for its own disk changes nothing.
 //! - **dead**: that very process has ended, and will not run again. Its link was ended by its side;
 //!   then two connects to its own address were refused, or another process answered there; and it
 //!   was fresh at that moment, so that the host which refuses is the one where it ran.
@@ -43,7 +45,7 @@ impl Replica {
     pub(super) fn hear(&mut self, server: ServerId, now: Time) {
         if let Some(peer) = self.peers.get_mut(&server) {
             peer.heard = Some(now);
-            peer.noted_silent = false;
+            peer.silent_since = None;
         }
     }
 
@@ -179,8 +181,9 @@ impl Replica {
         for member in silent {
             if let Some(peer) = self.peers.get_mut(&member.server)
                 && peer.incarnation == Some(member.incarnation)
-                && !std::mem::replace(&mut peer.noted_silent, true)
+                && peer.silent_since.is_none()
             {
+                peer.silent_since = Some(now);
                 self.note(Note::Silent(member));
             }
         }
@@ -227,13 +230,19 @@ impl Replica {
             return true;
         }
         let is = |process: Incarnation| process == member.incarnation;
+        let is_same = peer.incarnation.is_some_and(is);
+        let is_noted = peer.silent_since.is_some_and(|since| since <= now);
+        if is_same && is_noted && !self.sabotage.impatient {
+            return true;
+        }
         let heard = match peer.before {
-            _ if peer.incarnation.is_some_and(is) => peer.heard,
+            _ if is_same => peer.heard,
             Some((before, heard)) if is(before) => Some(heard),
             _ => None,
         };
         let heard = heard.unwrap_or(self.view_since);
-        now.since(heard.max(self.silence_counts_from)) > self.config.grace
+        let patience = self.config.grace + self.disk_allowance(member.server);
+        now.since(heard.max(self.silence_counts_from)) > patience
     }
 
     /// Whether a later process of the server was seen that continues this one, at the address that

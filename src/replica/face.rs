@@ -263,6 +263,9 @@ pub enum Note {
     Dead(Member),
     /// Somebody has not been heard for longer than the grace.
     Silent(Member),
+    /// A member's disk takes so long for a sync, far longer than all others': it is left out of the
+    /// next view.
+    SlowDisk(Member, Duration),
     /// This server has given up its place, to come back as a learner.
     Resigned,
     /// This server has an id now.

@@ -22,6 +22,7 @@
 //! | [`descent`](self) | which process continues which, in spite of copied folders |
 //! | [`evidence`](self) | who is dead, who is silent, who is fresh: `beat`, `age`, `evidence` |
 //! | [`normal`](self) | `request`, `prepare`, `commit`, `tell`; reads |
+//! | [`pace`](self) | how long disks take: time-outs follow them, and a slow one is left out |
 //! | [`stand`](self) | who stands for another view, and when |
 //! | [`propose`](self) | a candidate's side of it: `propose`, `decide` |
 //! | [`promise`](self) | the voters' side of it: `promise`, `veto` |
@@ -76,6 +77,7 @@ mod force;
 mod lead;
 mod log;
 mod normal;
+mod pace;
 mod peers;
 mod promise;
 mod propose;
@@ -97,6 +99,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 
 use self::log::Log;
+use self::pace::{DiskPace, Slowness};
 use self::peers::{Contact, Peer};
 use self::promise::Promised;
 use self::propose::Candidacy;
@@ -159,13 +162,17 @@ pub struct Replica {
     following: Option<Following>,
     /// Its own proposal.
     candidacy: Option<Candidacy>,
+    /// How long its disk took lately.
+    pace: DiskPace,
+    /// Since when its own disk is much slower than the others', while it leads.
+    slowness: Slowness,
     /// When it stands, unless what made it want to has passed.
     stand_at: Option<Time>,
     /// When it stopped leading because of a promise, and nobody has led since.
     stopped_since: Option<Time>,
     /// Since when its newest view is on its disk.
     view_since: Time,
-    /// When its newest promise was given.
+    /// When its newest promise was given; once it is on disk, when that was.
     promised_at: Time,
     /// Since when claims are known that somebody is dead who is linked here.
     claims: BTreeMap<Member, Time>,
@@ -276,6 +283,8 @@ pub struct Sabotage {
     pub sleeping_links: bool,
     /// Nobody tells others where a server is.
     pub no_gossip: bool,
+    /// Time-outs do not follow the disks, and an attempt that waits for one is given up.
+    pub impatient: bool,
 }
 
 impl Replica {
@@ -330,7 +339,7 @@ impl Replica {
 
     /// When [`Self::handle_timeout`] wants to be called.
     pub fn poll_timeout(&self) -> Option<Time> {
-        let candidacy = self.candidacy.as_ref().map(Candidacy::next_step);
+        let candidacy = self.candidacy.as_ref().and_then(Candidacy::next_step);
         [
             Some(self.ping_at),
             self.next_dial(),
@@ -447,6 +456,7 @@ impl Replica {
     /// Asks for what this server is bound to to be kept.
     fn save(&mut self) {
         self.saves_asked += 1;
+        self.pace.began(self.called_at);
         self.outputs.push_back(Output::Save {
             identity: self.identity,
             vote: self.vote.clone(),
@@ -464,10 +474,14 @@ impl Replica {
 
     fn saved(&mut self, now: Time) {
         self.saves_done += 1;
+        self.disk_done(now);
         while let Some((_, action)) = self
             .after_save
             .pop_front_if(|(save, _)| *save <= self.saves_done)
         {
+            if !self.sabotage.impatient && self.is_newest_promise(&action) {
+                self.promised_at = now;
+            }
             match action {
                 AfterSave::OwnPromise(number) => self.own_promise_saved(number, now),
                 AfterSave::Reborn => self.reborn(now),
@@ -478,6 +492,20 @@ impl Replica {
                 other => self.carry_out(other),
             }
         }
+    }
+
+    /// Whether an action tells the newest promise that this server has given to another one.
+    fn is_newest_promise(&self, action: &AfterSave) -> bool {
+        let AfterSave::Send(_, message) = action else {
+            return false;
+        };
+        matches!(**message, PeerMessage::Promise { number, .. } if number == self.vote.promised)
+    }
+
+    /// The disk has done something that it was given.
+    fn disk_done(&mut self, now: Time) {
+        let is_all = self.saves_done == self.saves_asked && self.log.persisted() == self.log.head();
+        self.pace.done(is_all, now);
     }
 
     fn carry_out(&mut self, action: AfterSave) {
@@ -538,6 +566,7 @@ impl Replica {
             stood: self.vote.stood,
             grace_ms: u32::try_from(self.config.grace.as_millis()).unwrap_or(u32::MAX),
             trusts_refused: self.config.trust_refused,
+            disk_ms: Report::ms_of(self.pace.slowest(self.called_at)),
         }
     }
 

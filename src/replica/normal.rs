@@ -125,6 +125,7 @@ impl Replica {
             payload,
         });
         self.log.append(entry.clone(), ticket);
+        self.pace.began(self.called_at);
         self.outputs.push_back(Output::Append(entry));
         self.to_send = true;
     }
@@ -148,6 +149,7 @@ impl Replica {
                 }
                 self.wall_clock = self.wall_clock.max(entry.time);
                 self.log.append(entry.clone(), None);
+                self.pace.began(now);
                 self.outputs.push_back(Output::Append(entry.clone()));
             }
             matched = entry.op();
@@ -183,6 +185,8 @@ impl Replica {
         let newest_before = self.newest_number();
         // What was cut off meanwhile does not count.
         self.log.persist(op.min(self.log.head()));
+        self.disk_done(now);
+        self.judge_disk(self.identity.server, now);
         if self.newest_number() != newest_before {
             self.view_on_disk(now);
         }
@@ -233,8 +237,12 @@ impl Replica {
         if op > head {
             return; // Nobody was sent that.
         }
+        let has_synced = op > progress.on_disk;
         progress.acknowledged(op, now);
         self.to_send |= progress.wants_more(head);
+        if has_synced {
+            self.judge_disk(server, now);
+        }
         if self.leading == Leading::Active {
             self.commit_what_all_have(now);
         } else {

@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use super::catch_up::Progress;
 use super::face::{Config, Identity, LinkId, Output, Unwanted};
+use super::pace::{Ban, Slowness};
 use super::{Joiner, Replica};
 use crate::limits::SERVERS_MAX;
 use crate::types::{ClusterId, ClusterOp, Incarnation, Member, ServerId, ServerRecord, Time, View};
@@ -67,16 +68,21 @@ pub(super) struct Peer {
     pub first_here: u64,
     /// Processes of it that are known to have ended, the newest of them.
     pub dead: Vec<DeadProcess>,
-    /// It was noted to be silent.
-    pub noted_silent: bool,
+    /// Since when it is noted to be silent; `None` once something has come in.
+    pub silent_since: Option<Time>,
     /// What this process last said of itself.
     pub report: Option<Report>,
     /// The views that it said it stands in.
     pub standing: Vec<View>,
     /// Whom it said it is fresh with, and when it said so.
     pub fresh_with: (Vec<ServerId>, Time),
-    /// It is about to end.
+    /// It is about to end, or to give up its place.
     pub leaving: bool,
+    /// Since when its disk is much slower than all others', while this server leads.
+    pub slowness: Slowness,
+    /// Whether it may be admitted again after it was excluded for its disk. It outlasts the
+    /// process.
+    pub ban: Ban,
     /// How far it has this server's log; `None` unless this server leads, and it has answered.
     pub progress: Option<Progress>,
     /// Its next dial.
@@ -174,11 +180,13 @@ impl Peer {
             hearsay: None,
             first_here: 0,
             dead: Vec::new(),
-            noted_silent: false,
+            silent_since: None,
             report: None,
             standing: Vec::new(),
             fresh_with: (Vec::new(), Time(0)),
             leaving: false,
+            slowness: Slowness::default(),
+            ban: Ban::default(),
             progress: None,
             dial: Dial::new(dial_at),
         }
@@ -196,11 +204,12 @@ impl Peer {
         };
         self.heard = None;
         self.echoed = None;
-        self.noted_silent = false;
+        self.silent_since = None;
         self.report = None;
         self.standing.clear();
         self.fresh_with = (Vec::new(), Time(0));
         self.leaving = false;
+        self.slowness = Slowness::default();
     }
 
     /// The link, if it leads to this very process.
@@ -305,6 +314,7 @@ impl Replica {
         entry.link = Some((link, dialer));
         entry.linked_at = now;
         entry.heard = Some(now);
+        entry.silent_since = None;
         entry.suspect = entry
             .suspect
             .filter(|suspect| suspect.incarnation != peer.incarnation);

@@ -13,7 +13,8 @@ use crate::types::{ClusterOp, Member, Op, ServerId, Time, View, ViewNumber};
 use crate::wire::operation::encode_op;
 use crate::wire::peer::{PeerMessage, Proposal};
 
-/// How long a proposal may take.
+/// How long a proposal may take once its candidate's own promise is on disk, on disks that take no
+/// time.
 const ATTEMPT: Duration = Duration::from_millis(200);
 /// How long, in milliseconds, a candidate that failed waits before it stands again.
 const PAUSE_MS: (u64, u64) = (10, 120);
@@ -30,17 +31,14 @@ pub(super) struct Candidacy {
     pub durable: bool,
     /// When those who have not answered are asked again.
     pub ask_at: Time,
-    /// When it has failed.
-    pub until: Time,
+    /// Since when the others are asked.
+    pub asked_since: Time,
 }
 
 impl Candidacy {
-    /// When time alone changes something about it.
-    pub fn next_step(&self) -> Time {
-        match self.durable {
-            true => self.ask_at.min(self.until),
-            false => self.until,
-        }
+    /// When time alone changes something about it: never while its own promise is being saved.
+    pub fn next_step(&self) -> Option<Time> {
+        self.durable.then_some(self.ask_at)
     }
 
     pub fn number(&self) -> ViewNumber {
@@ -54,6 +52,7 @@ impl Replica {
         let me = self.me();
         let Some(view) = self.view() else { return };
         let mut members: Vec<Member> = view.members.clone();
+        let too_slow = members.iter().find(|m| self.is_too_slow(**m, now)).copied();
         members.retain(|m| *m == me || !self.is_lost(*m, now));
         members.extend(learner);
         members.sort_by_key(|m| m.server);
@@ -74,6 +73,9 @@ impl Replica {
             cold: false,
             last: self.log.last(),
         };
+        if let Some(member) = too_slow {
+            self.ban(member, now);
+        }
         self.begin_candidacy(proposal, learner, now);
     }
 
@@ -103,7 +105,7 @@ impl Replica {
             forced: false,
             durable: false,
             ask_at: now,
-            until: now + ATTEMPT * self.strain() as u32,
+            asked_since: now,
         });
         self.enter_descent();
         self.save();
@@ -119,8 +121,33 @@ impl Replica {
             candidacy.durable = true;
             candidacy.proposal.promised.push(me);
             candidacy.ask_at = now;
+            if !self.sabotage.impatient {
+                candidacy.asked_since = now;
+            }
             self.unsettled = true;
         }
+    }
+
+    /// Whether a proposal has failed: those who are asked had time enough to save their promises.
+    /// A voter that has said nothing since it was asked is at its disk, as long as it is not
+    /// silent; to ask anew, with another number, would cost it another sync.
+    pub(super) fn has_failed(&self, candidacy: &Candidacy, now: Time) -> bool {
+        let time = ATTEMPT * self.strain() as u32 + self.election_allowance();
+        if now.since(candidacy.asked_since) < time {
+            return false;
+        }
+        let is_at_its_disk = |member: &Member| {
+            let peer = self.peers.get(&member.server);
+            self.link_to(*member).is_some()
+                && !self.is_silent(*member, now)
+                && peer.is_some_and(|p| p.heard.is_some_and(|at| at < candidacy.asked_since))
+        };
+        let proposal = &candidacy.proposal;
+        let mut awaited = proposal
+            .members
+            .iter()
+            .filter(|m| !proposal.promised.contains(m));
+        self.sabotage.impatient || !awaited.any(is_at_its_disk)
     }
 
     /// Asks everybody who has not promised yet.

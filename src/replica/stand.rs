@@ -24,10 +24,13 @@ const STRAIN_MAX: u64 = 8;
 impl Replica {
     /// Goes on with a candidacy, or begins one when there is a reason to, in its turn.
     pub(super) fn stand_or_wait(&mut self, now: Time) {
+        if let Some(candidacy) = &self.candidacy
+            && (candidacy.durable || self.sabotage.impatient)
+            && self.has_failed(candidacy, now)
+        {
+            return self.give_up(now);
+        }
         if let Some(candidacy) = &mut self.candidacy {
-            if now >= candidacy.until {
-                return self.give_up(now);
-            }
             if candidacy.durable && now >= candidacy.ask_at {
                 candidacy.ask_at = now + ASK_AGAIN;
                 self.canvass(now);
@@ -106,7 +109,8 @@ impl Replica {
         let spread = PATIENCE_MS.1 - PATIENCE_MS.0;
         let share = self.promised().0.wrapping_mul(0x9e37_79b9)
             ^ self.identity.incarnation.random.wrapping_mul(31);
-        self.promised_at + Duration::from_millis((PATIENCE_MS.0 + share % spread) * self.strain())
+        let patience = Duration::from_millis((PATIENCE_MS.0 + share % spread) * self.strain());
+        self.promised_at + patience + self.election_allowance()
     }
 
     /// How many rounds there were since the newest view that is known to be one.
@@ -131,9 +135,11 @@ impl Replica {
         let lagging = self.leading != Leading::No
             && peer.is_some_and(|p| {
                 let progress = p.progress.as_ref();
-                progress.is_some_and(|it| it.is_lagging(now, self.config.grace))
+                let patience = self.config.grace + self.disk_allowance(member.server);
+                progress.is_some_and(|it| it.is_lagging(now, self.silence_counts_from, patience))
             });
-        leaving || lagging || self.is_dead(member) || self.is_silent(member, now)
+        let too_slow = self.is_too_slow(member, now);
+        leaving || lagging || too_slow || self.is_dead(member) || self.is_silent(member, now)
     }
 
     /// How many of those who remain come before this server: the primary does not wait.

@@ -196,6 +196,11 @@ impl Server {
                 log::info!("server {server} is dead: its process has ended");
             }
             Note::Silent(Member { server, .. }) => log::info!("server {server} is silent"),
+            Note::SlowDisk(Member { server, .. }, time) => log::warn!(
+                "the disk of server {server} takes {} ms for a sync, far longer than the others': it \
+                 holds up every write, and leaves the servers in sync until it is quick again",
+                time.as_millis()
+            ),
             Note::Resigned => {
                 log::info!(
                     "the others went on without this server: it comes back as a new process"

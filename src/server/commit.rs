@@ -60,6 +60,8 @@ impl Server {
                 self.replica.handle_input(Input::Persisted { op }, self.now);
             }
             Output::Save { identity, vote } => {
+                // Nobody has to wait with what was said before.
+                self.network.flush();
                 let started = clock::now();
                 self.disk.save(&identity, vote)?;
                 self.disk_was_waited_for(started);

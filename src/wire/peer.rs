@@ -15,7 +15,9 @@ mod encode;
 pub use decode::decode_peer;
 pub use encode::encode_peer;
 
-use crate::limits::{MEMBERS_MAX, VIEWS_REMEMBERED_MAX};
+use std::time::Duration;
+
+use crate::limits::{DISK_TIME_MAX, MEMBERS_MAX, VIEWS_REMEMBERED_MAX};
 use crate::types::{
     Incarnation, Lineage, LogPosition, Member, OpNumber, ServerId, ServerRecord, Time, View,
     ViewMark, ViewNumber,
@@ -143,6 +145,22 @@ pub struct Report {
     /// It takes a refused connect for the end of a process. One server that does not is enough for
     /// nobody to do so.
     pub trusts_refused: bool,
+    /// How long its disk took for a sync lately, in milliseconds, at most
+    /// [`DISK_TIME_MAX`](crate::limits::DISK_TIME_MAX).
+    pub disk_ms: u16,
+}
+
+impl Report {
+    /// A disk time as a report tells it.
+    pub fn ms_of(time: Duration) -> u16 {
+        let most = DISK_TIME_MAX.as_millis();
+        u16::try_from(time.as_millis().min(most)).unwrap_or(u16::MAX)
+    }
+
+    /// How long its disk took for a sync lately.
+    pub fn disk_time(&self) -> Duration {
+        Duration::from_millis(self.disk_ms.into()).min(DISK_TIME_MAX)
+    }
 }
 
 /// What a third server was heard to say.

@@ -38,6 +38,8 @@ pub enum Variant {
     NoGossip,
     /// A process that has just begun takes connections that it cannot answer yet.
     ListensEarly,
+    /// Time-outs do not follow the disks, and an attempt that waits for one is given up.
+    Impatient,
     /// A client goes on in another session after a failover, where its numbers are new.
     AnotherSession,
     /// A client forgets after a failover what it has seen.
@@ -62,6 +64,7 @@ impl Variant {
         Self::SleepingLinks,
         Self::NoGossip,
         Self::ListensEarly,
+        Self::Impatient,
         Self::AnotherSession,
         Self::SeenForgotten,
         Self::BehindBelieved,
@@ -83,6 +86,7 @@ impl Variant {
             Self::SleepingLinks => "sleeping-links",
             Self::NoGossip => "no-gossip",
             Self::ListensEarly => "listens-early",
+            Self::Impatient => "impatient",
             Self::AnotherSession => "another-session",
             Self::SeenForgotten => "seen-forgotten",
             Self::BehindBelieved => "behind-believed",
@@ -110,6 +114,7 @@ impl Variant {
             Self::SleepingLinks => broken.replica.sleeping_links = true,
             Self::NoGossip => broken.replica.no_gossip = true,
             Self::ListensEarly => broken.listens_early = true,
+            Self::Impatient => broken.replica.impatient = true,
             Self::AnotherSession => broken.client.another_session = true,
             Self::SeenForgotten => broken.client.seen_forgotten = true,
             Self::BehindBelieved => broken.client.behind_believed = true,

@@ -601,6 +601,7 @@ impl World {
         self.mend_all();
         for host in 0..self.hosts.len() {
             self.hosts[host].slowness = 1;
+            self.hosts[host].sync_delay = 0;
             self.heal_disk(host);
             self.power_on(host);
             self.resume(host);

@@ -59,6 +59,8 @@ pub struct Host {
     pub is_forced: bool,
     /// Syncs take so many times as long.
     pub slowness: u64,
+    /// Each sync takes about so long, if that is not 0: a busy volume, a throttled disk.
+    pub sync_delay: u64,
     pub starts: u64,
 }
 
@@ -136,6 +138,7 @@ impl Host {
             timing: None,
             is_forced: false,
             slowness: 1,
+            sync_delay: 0,
             starts: 0,
         }
     }

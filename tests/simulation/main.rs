@@ -15,6 +15,7 @@
 //! | `clients.rs` | people, and the client library that they use |
 //! | `faults.rs` | what goes wrong |
 //! | `checker.rs`, `told.rs` | what may never happen |
+//! | `slow_disks.rs` | disks that stay slow, while a primary is to be elected |
 //! | `run.rs`, `settings.rs` | a random run, and what a seed draws |
 //! | `aimed.rs` | stories that are too long for chance |
 //! | `scenarios/` | the faults of the design's table, one by one |
@@ -40,6 +41,7 @@ mod run;
 mod scenarios;
 mod service;
 mod settings;
+mod slow_disks;
 mod snapshots;
 mod start;
 mod told;

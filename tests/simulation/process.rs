@@ -421,6 +421,9 @@ impl World {
                 "LIVE: the replica goes round in circles: {output:?}"
             );
             if let Some(work) = self.carry_out(host, process, output) {
+                if matches!(work, Work::Save(_)) {
+                    self.flush(host, process);
+                }
                 return self.begin_work(host, process, work);
             }
             if process.doomed.is_some() {

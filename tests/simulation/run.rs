@@ -25,6 +25,9 @@ pub const SETTLES_WITHIN: u64 = 20 * SECOND;
 /// How long nothing may change then.
 const STAYS_FOR: u64 = 2 * SECOND;
 
+/// Of 100 runs, so many go on with slow disks when all other faults are over.
+const SLOW_DISKS_PERCENT: u64 = 25;
+
 /// Which run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Plan {
@@ -130,6 +133,9 @@ impl Plan {
         world.go_wrong(faults, duration);
         world.run_for(duration);
         world.repair_all();
+        if random.percent(SLOW_DISKS_PERCENT) {
+            world.endure_slow_disks(&mut random);
+        }
         world.expect_recovery();
         world.summary()
     }

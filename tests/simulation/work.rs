@@ -131,10 +131,13 @@ impl World {
         if self.random.per_mille(self.settings.long_sync_per_mille) {
             time += self.random.below(self.settings.long_sync_time);
         }
-        let time = time.min(WORK_TIME_MAX);
+        let mut time = time.min(WORK_TIME_MAX);
+        let delay = self.hosts[host].sync_delay;
+        if delay > 0 {
+            time = time.max(self.random.between(delay * 9 / 10, delay));
+        }
         match work {
-            Work::Sync | Work::Truncate(_) => time,
-            Work::Save(_) => 2 * time,
+            Work::Sync | Work::Truncate(_) | Work::Save(_) => time,
             Work::Install { .. } => 4 * time,
         }
     }

@@ -39,21 +39,30 @@ fn positions() -> impl Strategy<Value = LogPosition> {
 fn reports() -> impl Strategy<Value = Report> {
     let views = (numbers(), numbers(), numbers());
     let flags = any::<(bool, bool, bool, bool)>();
-    (views, flags, positions(), ids(), ids(), any::<u32>()).prop_map(
-        |(views, flags, last, commit, in_force, grace_ms)| Report {
-            promised: views.0,
-            newest: views.1,
-            stood: views.2,
-            intact: flags.0,
-            leads: flags.1,
-            damaged: flags.2,
-            trusts_refused: flags.3,
-            last,
-            commit,
-            in_force,
-            grace_ms,
-        },
+    (
+        views,
+        flags,
+        positions(),
+        ids(),
+        ids(),
+        (any::<u32>(), any::<u16>()),
     )
+        .prop_map(
+            |(views, flags, last, commit, in_force, (grace_ms, disk_ms))| Report {
+                promised: views.0,
+                newest: views.1,
+                stood: views.2,
+                intact: flags.0,
+                leads: flags.1,
+                damaged: flags.2,
+                trusts_refused: flags.3,
+                last,
+                commit,
+                in_force,
+                grace_ms,
+                disk_ms,
+            },
+        )
 }
 
 fn pings() -> impl Strategy<Value = Ping> {

@@ -134,6 +134,7 @@ fn read_report(fields: &mut Reader<'_>) -> Result<Report, InvalidField> {
         stood: ViewNumber(fields.u64()?),
         grace_ms: fields.u32()?,
         trusts_refused: fields.flag()?,
+        disk_ms: fields.u16()?,
     })
 }
 

@@ -118,6 +118,7 @@ fn put_report(out: &mut Vec<u8>, report: &Report) {
     put_u64(out, report.stood.0);
     put_u32(out, report.grace_ms);
     put_u8(out, u8::from(report.trusts_refused));
+    put_u16(out, report.disk_ms);
 }
 
 fn put_rumour(out: &mut Vec<u8>, rumour: &Rumour) {

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::host::Death;
+use crate::slow_disks::ELECTED_WITHIN;
 
 #[test]
 fn fault_20_a_folder_that_was_emptied_belongs_to_a_learner() {
@@ -153,6 +154,61 @@ fn fault_25_all_of_five_lose_power_one_after_the_other() {
             world.end(host, Death::PowerCut);
             world.while_random(0, 600 * MILLISECOND);
         }
+        world.expect_a_good_end();
+    });
+}
+
+#[test]
+fn fault_34_somebody_is_elected_on_slow_disks() {
+    play(3, 40, |world| {
+        let primary = world.primary();
+        let others = world.others(primary);
+        let slow = match world.random.index(3) {
+            0 => vec![0, 1, 2],
+            1 => vec![others[0]],
+            _ => vec![others[1]],
+        };
+        let delays = [20, 100, 200, 300, 500, 1000];
+        let delay = delays[world.random.index(delays.len())] * MILLISECOND;
+        world.slow_down(&slow, delay);
+        // Before a slow one is left out.
+        world.while_random(0, 4 * SECOND);
+        let primary = world.primary();
+        let others = world.others(primary);
+        world.kill(primary);
+        world.expect_served_by(&others, ELECTED_WITHIN);
+        world.expect_a_good_end();
+    });
+}
+
+#[test]
+fn fault_34_the_view_stays_while_all_disks_are_slow() {
+    play(3, 20, |world| {
+        let round = world.newest_round();
+        world.slow_down(&[0, 1, 2], 900 * MILLISECOND);
+        world.run_for(20 * SECOND);
+        assert_eq!(world.newest_round(), round, "{}", world.describe());
+        world.expect_a_good_end();
+    });
+}
+
+/// Its disk holds up every write. It is left out once, stays out while it is slow, and comes back.
+#[test]
+fn fault_34_a_server_whose_disk_is_far_slower_is_left_out_until_it_is_quick() {
+    play(3, 20, |world| {
+        let slow = world.random.index(3);
+        let members = |world: &World| match world.serving()[..] {
+            [one] => world.hosts[one].replica().view().map(|it| it.members.len()),
+            _ => None,
+        };
+        world.slow_down(&[slow], 600 * MILLISECOND);
+        let is_out = world.run_until(20 * SECOND, |world| {
+            !world.serving().contains(&slow) && members(world) == Some(2)
+        });
+        assert!(is_out, "it stays a member:\n{}", world.describe());
+        let round = world.newest_round();
+        world.run_for(25 * SECOND);
+        assert_eq!(world.newest_round(), round, "{}", world.describe());
         world.expect_a_good_end();
     });
 }
