@@ -7,6 +7,8 @@
 
 use std::time::Duration;
 
+use lastword::types::OpNumber;
+
 use super::process::Arrival;
 use super::random::Random;
 use super::settings::{MICROSECOND, MILLISECOND, SECOND, Settings};
@@ -350,6 +352,9 @@ impl World {
             return;
         }
         self.while_random(SECOND, 5 * SECOND);
+        if self.hosts[damaged].replica().commit() > OpNumber::ZERO {
+            return; // The bit was in what the store holds as well: no harm was done.
+        }
         // The right folder is put back from the very disk that it was on.
         self.kill(damaged);
         self.hosts[damaged].disk = before;
