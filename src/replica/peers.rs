@@ -1,6 +1,6 @@
 //! Who are the others, and is there a link to them?
 //!
-//! Every server dials every other to which it has no link. When two links come up between the same two
+//! Every server dials every other to which it has no link. When two links come up at once between the same two
 //! processes, both sides keep the one that the server with the higher id has dialed, so that they
 //! never close each other's choice. A link that ends is dialed again at once: the answer, or that
 //! there is none, is evidence (see [`super::evidence`]).
@@ -31,9 +31,9 @@ pub(super) const REFUSALS_APART: Duration = Duration::from_millis(20);
 const DIAL_AGAIN_SOON: Duration = Duration::from_millis(100);
 /// How often somebody is dialed who has been away for long.
 const DIAL_AGAIN: Duration = Duration::from_millis(250);
-/// A link by which nothing has come for this many heartbeats is dialed anew, and makes way for a new
-/// one.
-const HEARTBEATS_MISSED: u32 = 5;
+/// A link by which nothing has come for this many heartbeats is dialed anew. (TCP by itself sleeps no
+/// longer than that after a shorter cut.)
+const HEARTBEATS_MISSED: u32 = 10;
 /// When somebody has been away for long.
 const AWAY_LONG: u32 = 20;
 
