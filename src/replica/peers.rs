@@ -27,6 +27,9 @@ use crate::wire::peer::{PeerMessage, Report, Standing};
 const LOWER_WAITS: Duration = Duration::from_millis(50);
 /// How far apart refused dials are that count as evidence.
 pub(super) const REFUSALS_APART: Duration = Duration::from_millis(20);
+/// How often a member is dialed that may be dead, as long as that can be proven: more often than
+/// refusals count, so that a process that is restarted in the same rhythm is not missed each time.
+const DIAL_URGENTLY: Duration = Duration::from_millis(7);
 /// How often somebody is dialed who was there a moment ago.
 const DIAL_AGAIN_SOON: Duration = Duration::from_millis(100);
 /// How often somebody is dialed who has been away for long.
@@ -127,7 +130,7 @@ impl Dial {
         self.under_way = false;
         self.failures += 1;
         let pause = match self.failures {
-            _ if is_urgent => REFUSALS_APART + Duration::from_millis(1),
+            _ if is_urgent => DIAL_URGENTLY,
             0..=3 => REFUSALS_APART + Duration::from_millis(1),
             4..AWAY_LONG => DIAL_AGAIN_SOON,
             AWAY_LONG.. => DIAL_AGAIN,
