@@ -9,9 +9,21 @@
 //!   then two connects to its own address were refused, or another process answered there; and it
 //!   was fresh at that moment, so that the host which refuses is the one where it ran.
 //!
-//! A refused connect is evidence because a server binds its own address before anything else and
-//! never closes it while it runs. It proves the end of a process, and never that of a disk. A
+//! A refused connect is evidence because a server takes connections at its own address from before its
+//! first message until its process ends. A process that is only starting refuses them, too: it has the
+//! address, so the one before it has ended, and one that is restarted again and again and dies each time
+//! before it can speak does not hide that. It proves the end of a process, and never that of a disk. A
 //! member that hears the process all the same objects (see [`super::promise`]).
+//!
+//! A later process of the same server may dial first. Then the address is dialed all the same, to see who
+//! answers there, and nobody resigns for the later process' sake before that is known.
+//!
+//! **The end of a link is no echo.** A process that is stalled for longer than L and then killed leaves
+//! its last companion waiting, although its FIN or RST came in just then. To count that as fresh would be
+//! wrong: the process may not have been stalled but cut off, and may have gone on alone and have
+//! acknowledged what nobody else has before the cut was mended and it was killed; the test
+//! `the_end_of_a_link_is_no_echo` of the model finds that. (Nor would it help to tell the excluded:
+//! such a message may still wait in the memory of the process that is killed.)
 
 use std::time::Duration;
 

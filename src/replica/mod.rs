@@ -64,6 +64,11 @@
 //! - **Across lineages** positions say nothing, since an old copy that was forced to lead may give
 //!   numbers again: a log of another lineage has no prefix in common with this one's, and is replaced
 //!   by a snapshot.
+//! - **A link that is silent** for ten heartbeats is dialed anew beside the old one, by either side, and the
+//!   new one takes its place. Only of two that both work the servers keep the one that the server with the
+//!   higher id has dialed.
+//! - **Addresses are hearsay**: whoever has a link tells the others where it leads. What is heard is
+//!   dialed, and a refused connect there proves nothing.
 //! - **An old copy of a data directory** is fed like any learner, and is not admitted, since its
 //!   counter was seen before. Once it has everything, it sees in the log how high its counter has to
 //!   be, and raises it.

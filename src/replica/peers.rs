@@ -1,6 +1,6 @@
 //! Who are the others, and is there a link to them?
 //!
-//! Every server dials every other to which it has no link. When two links come up between the same two
+//! Every server dials every other to which it has no link. When two links come up at once between the same two
 //! processes, both sides keep the one that the server with the higher id has dialed, so that they
 //! never close each other's choice. A link that ends is dialed again at once: the answer, or that
 //! there is none, is evidence (see [`super::evidence`]).
@@ -28,13 +28,16 @@ use crate::wire::peer::{PeerMessage, Report, Standing};
 const LOWER_WAITS: Duration = Duration::from_millis(50);
 /// How far apart refused dials are that count as evidence.
 pub(super) const REFUSALS_APART: Duration = Duration::from_millis(20);
+/// How often a member is dialed that may be dead, as long as that can be proven: more often than
+/// refusals count, so that a process that is restarted in the same rhythm is not missed each time.
+const DIAL_URGENTLY: Duration = Duration::from_millis(7);
 /// How often somebody is dialed who was there a moment ago.
 const DIAL_AGAIN_SOON: Duration = Duration::from_millis(100);
 /// How often somebody is dialed who has been away for long.
 const DIAL_AGAIN: Duration = Duration::from_millis(250);
-/// A link by which nothing has come for this many heartbeats is dialed anew, and makes way for a new
-/// one.
-const HEARTBEATS_MISSED: u32 = 5;
+/// A link by which nothing has come for this many heartbeats is dialed anew. (TCP by itself sleeps no
+/// longer than that after a shorter cut.)
+const HEARTBEATS_MISSED: u32 = 10;
 /// When somebody has been away for long.
 const AWAY_LONG: u32 = 20;
 
@@ -148,7 +151,7 @@ impl Dial {
         self.under_way = false;
         self.failures += 1;
         let pause = match self.failures {
-            _ if is_urgent => REFUSALS_APART + Duration::from_millis(1),
+            _ if is_urgent => DIAL_URGENTLY,
             0..=3 => REFUSALS_APART + Duration::from_millis(1),
             4..AWAY_LONG => DIAL_AGAIN_SOON,
             AWAY_LONG.. => DIAL_AGAIN,

@@ -145,6 +145,22 @@ fn whose_address_was_taken_is_found_at_another_one() {
 }
 
 #[test]
+fn a_later_process_that_dials_first_does_not_hide_a_death() {
+    let mut rig = Rig::three();
+    rig.kill(3);
+    rig.run_ms(500);
+    rig.send(1, 5);
+    rig.run_ms(100);
+    let before = *rig.replica(2).identity();
+    rig.kill(1);
+    rig.restart(1);
+    rig.run_ms(100);
+    assert!(rig.replica(2).serves());
+    let after = *rig.replica(2).identity();
+    assert_eq!(before, after, "nobody had to start over");
+}
+
+#[test]
 fn what_is_asked_during_a_change_of_view_waits_for_its_end() {
     let mut rig = Rig::three();
     rig.leave(3);

@@ -379,7 +379,8 @@ impl Server {
         if let Some(link) = self.links.all.get(&id)
             && !matches!(link.stage, Stage::Up { .. })
         {
-            let reason = "takes connections and does not say that it is a Lastword server";
+            let reason = "takes connections and does not say who it is: it is stopped or busy, or no \
+                          Lastword server";
             self.give_up(id, reason, false);
         }
     }

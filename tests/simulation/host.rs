@@ -342,9 +342,9 @@ impl World {
 
     /// Its address is another one when a process is started next.
     pub fn move_away(&mut self, index: usize) {
-        let number = self.number() as u16;
-        let [_, _, _, last] = [10, 0, 0, index as u8 + 1];
-        let address = SocketAddr::from(([10, 0, 1, last], 5000 + number % 60_000));
+        let number = self.number();
+        let port = 5000 + (number % 50_000) as u16;
+        let address = SocketAddr::from(([10, 0, 1, index as u8 + 1], port));
         self.say(|| format!("{} moves to {address}", index + 1));
         self.hosts[index].address = address;
     }
