@@ -111,6 +111,12 @@ fn cluster_ops_never_change_their_bytes() {
             ),
         ),
         (ClusterOp::Formed, "0005"),
+        (
+            ClusterOp::Forget {
+                server: ServerId(2),
+            },
+            "00060002",
+        ),
     ] {
         assert_eq!(hex(&encoded(&Op::Cluster(op))), bytes);
     }

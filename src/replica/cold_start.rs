@@ -168,6 +168,7 @@ impl Replica {
             links: Default::default(),
             joiners: Default::default(),
             ids_given: Default::default(),
+            forgetting: None,
             contacts: contacts.collect(),
             rumours: Default::default(),
             highest_seen: ViewNumber(0),
@@ -283,7 +284,7 @@ impl Replica {
     /// disk was replaced has nothing. A damaged journal is no obstacle where the vote, which is
     /// whole, proves that the server never went on without the others: what it acknowledged is on
     /// all their disks.
-    fn is_present(&self, server: ServerId) -> bool {
+    pub(super) fn is_present(&self, server: ServerId) -> bool {
         let Some(peer) = self.peers.get(&server).filter(|peer| peer.link.is_some()) else {
             return false;
         };
@@ -298,7 +299,7 @@ impl Replica {
     }
 
     /// Whether what a member acknowledged is there: in this folder, or in that of a linked server.
-    fn is_present_for(&self, member: Member) -> bool {
+    pub(super) fn is_present_for(&self, member: Member) -> bool {
         match member.server == self.identity.server {
             true => self.continues(member),
             false => self.is_present(member.server) && self.peer_continues(member),

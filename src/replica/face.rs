@@ -290,6 +290,9 @@ pub enum Note {
     },
     /// An operator's order to lead alone is not carried out.
     ForceRefused(ForceRefusal),
+    /// This server has just founded a cluster, and a server of another one, which has no primary at
+    /// the moment, looks for it at this one's addresses.
+    FoundedBeside(SocketAddr),
     /// A server has another grace, or trusts refused connects otherwise, than this one.
     OptionsDiffer(ServerId),
 }

@@ -279,6 +279,15 @@ impl Log {
         Some(self.tail.iter().skip(from).map(|w| w.entry.bytes()).sum())
     }
 
+    /// Everything in the log is about the cluster itself, and still in memory.
+    pub fn only_cluster_ops(&self) -> bool {
+        self.tail_after == OpNumber::ZERO
+            && self
+                .tail
+                .iter()
+                .all(|waiting| is_cluster_op(waiting.entry.payload()))
+    }
+
     /// The ops that are not committed.
     pub fn uncommitted(&self) -> impl Iterator<Item = &Entry> {
         let from = (self.commit.0 - self.tail_after.0) as usize;

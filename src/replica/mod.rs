@@ -151,6 +151,8 @@ pub struct Replica {
     /// The newest ids that were given here, at most
     /// [`SERVERS_MAX`](crate::limits::SERVERS_MAX), and to which process.
     ids_given: VecDeque<(Incarnation, ServerId)>,
+    /// The server that makes room for another one, as long as the op that says so is not committed.
+    forgetting: Option<ServerId>,
     /// Where else somebody may be found.
     contacts: Vec<Contact>,
     /// What was last heard of what servers have promised, from them or from others.

@@ -313,7 +313,7 @@ impl Replica {
         }
         if self.is_primary() {
             // Backups learn of it with the next op or Ping; who waits for an id is told at once.
-            self.welcome_joiners();
+            self.take_in_joiners();
         }
     }
 
@@ -427,6 +427,12 @@ pub fn apply_to_cluster(state: &mut Option<Cluster>, op: ClusterOp, number: OpNu
             forget_replaced(cluster);
         }
         (ClusterOp::Formed, Some(cluster)) => cluster.formed = true,
+        (ClusterOp::Forget { server }, Some(cluster)) => {
+            let view = &cluster.view;
+            cluster
+                .servers
+                .retain(|it| it.server != server || view.member(server).is_some());
+        }
         // A log that founds twice, or does anything before its founding, was refused when it was
         // read; no server writes one.
         (ClusterOp::Found { .. }, Some(_)) | (_, None) => {}

@@ -17,7 +17,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::catch_up::Progress;
-use super::face::{Config, Identity, LinkId, Output, Unwanted};
+use super::cold_start::FOUNDER;
+use super::face::{Config, Identity, LinkId, Note, Output, Unwanted};
 use super::pace::{Ban, Slowness};
 use super::{Joiner, Replica};
 use crate::limits::SERVERS_MAX;
@@ -371,6 +372,9 @@ impl Replica {
         let me = self.identity;
         let both = me.cluster.0 != 0 && peer.cluster.0 != 0;
         if both && me.cluster != peer.cluster {
+            if self.is_just_founded() {
+                self.note(Note::FoundedBeside(peer.address));
+            }
             return Err(Some(Unwanted::OtherCluster));
         }
         if both && me.lineage != peer.lineage {
@@ -400,6 +404,14 @@ impl Replica {
             return Err(Some(Unwanted::Twice));
         }
         Ok(Accepted::Welcome)
+    }
+
+    /// This process has founded its cluster, and nothing was said to any client: nobody would miss
+    /// it.
+    fn is_just_founded(&self) -> bool {
+        self.identity.server == FOUNDER
+            && self.identity.ancestor == Incarnation::default()
+            && self.log.only_cluster_ops()
     }
 
     /// A link has ended.
@@ -652,7 +664,7 @@ impl Replica {
 
     /// Gives ids to those who wait for one, if this server leads.
     pub(super) fn take_in_joiners(&mut self) {
-        if !self.is_primary() || self.identity.server == ServerId(0) {
+        if !self.is_primary() || self.identity.server == ServerId(0) || self.joiners.is_empty() {
             return;
         }
         let waiting: Vec<(LinkId, SocketAddr, Incarnation)> = self
@@ -663,6 +675,9 @@ impl Replica {
             .collect();
         for (link, address, process) in waiting {
             let given = self.given_to(process);
+            if given.is_none() && self.makes_room() {
+                break; // They are looked at again when there is room.
+            }
             let Some(server) = given.or_else(|| self.next_server_id()) else {
                 self.close(link, Some(Unwanted::TooMany));
                 continue;
@@ -691,6 +706,37 @@ impl Replica {
         Some(*server)
     }
 
+    /// Whether there are as many servers as there can be, and one of them is being forgotten: one
+    /// that no view needs, and to which there is no link; of several, the one that was not heard for
+    /// longest. The one with the highest id stays, so that no id is given twice.
+    fn makes_room(&mut self) -> bool {
+        let Some(cluster) = &self.cluster else {
+            return false;
+        };
+        if cluster.servers.len() < SERVERS_MAX {
+            return false;
+        }
+        let is_known = |server| cluster.servers.iter().any(|it| it.server == server);
+        if self.forgetting.is_some_and(is_known) {
+            return true;
+        }
+        let needed = self.voters();
+        let highest = cluster.servers.iter().map(|it| it.server).max();
+        let forgettable = cluster.servers.iter().map(|it| it.server).filter(|server| {
+            let peer = self.peers.get(server);
+            Some(*server) != highest
+                && *server != self.identity.server
+                && needed.iter().all(|member| member.server != *server)
+                && peer.is_none_or(|peer| peer.link.is_none())
+        });
+        let last_heard = |server: &ServerId| self.peers.get(server).and_then(|peer| peer.heard);
+        self.forgetting = forgettable.min_by_key(last_heard);
+        if let Some(server) = self.forgetting {
+            self.append_cluster_op(ClusterOp::Forget { server });
+        }
+        self.forgetting.is_some()
+    }
+
     /// An id that no server ever had, unless there are too many servers. (Whoever is forgotten
     /// makes way for one with a higher id, so the highest never falls.)
     fn next_server_id(&self) -> Option<ServerId> {
@@ -710,6 +756,8 @@ impl Replica {
         match self.record(server) {
             Some(record) if record.address == address => {}
             Some(_) => self.append_cluster_op(ClusterOp::Move { server, address }),
+            // When there is room it says its address again, with its next link.
+            None if self.makes_room() => {}
             // It was forgotten for another one at its address, and is there all the same.
             None => self.append_cluster_op(ClusterOp::Join { server, address }),
         }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 
+use super::peers::Peer;
 use super::{Leading, Replica};
 use crate::types::{OpNumber, ServerId, ServerRecord, View, ViewNumber};
 
@@ -75,8 +76,15 @@ pub enum NotReady {
     Backups(u16),
     /// Everything was down, and these may hold newer messages.
     Servers(Vec<ServerRecord>),
+    /// Everything was down, and these servers are back with data folders that lack what a process of
+    /// theirs acknowledged: older copies.
+    Folders(Vec<ServerRecord>),
     /// The journal is damaged, and only another server can repair it.
     Damaged,
+    /// Another server was forced to lead, and its messages did not get here yet.
+    NewHistory,
+    /// This server is new, and those that it has found have no primary either.
+    Joining(Vec<ServerRecord>),
     /// No primary was found yet; it is looked for at these addresses.
     Primary(Vec<SocketAddr>),
     /// A primary is there, and it is not this server.
@@ -99,6 +107,25 @@ impl fmt::Display for NotReady {
                 write_servers(f, servers)?;
                 let pronoun = if servers.len() == 1 { "it" } else { "they" };
                 write!(f, ": {pronoun} may hold newer messages")
+            }
+            Self::Folders(servers) => {
+                f.write_str("waiting for the right data folder of ")?;
+                write_servers(f, servers)?;
+                f.write_str(match servers.len() {
+                    1 => ": the one that is used now is an older copy, and lacks messages",
+                    _ => ": those that are used now are older copies, and lack messages",
+                })
+            }
+            Self::NewHistory => f.write_str(
+                "waiting for the server that was forced to lead: its messages are not here yet",
+            ),
+            Self::Joining(servers) => {
+                f.write_str("waiting for a primary to join: ")?;
+                write_servers(f, servers)?;
+                f.write_str(match servers.len() {
+                    1 => " runs, and waits, too",
+                    _ => " run, and wait, too",
+                })
             }
             Self::Damaged => f.write_str(
                 "waiting for a server that has everything, since the journal here is damaged",
@@ -225,14 +252,37 @@ impl Replica {
             return Some(NotReady::Damaged);
         }
         if self.newest_number() == ViewNumber(0) {
-            return Some(NotReady::Primary(self.looked_for_at()));
+            return Some(self.not_ready_without_history());
         }
         let awaited = self.awaited();
-        Some(match awaited.is_empty() {
-            true => NotReady::ViewChange,
-            false if self.is_intact() => NotReady::Unreached(awaited),
-            false => NotReady::Servers(awaited),
+        if awaited.is_empty() || self.is_intact() {
+            return Some(match awaited.is_empty() {
+                true => NotReady::ViewChange,
+                false => NotReady::Unreached(awaited),
+            });
+        }
+        let runs = |record: &ServerRecord| {
+            record.server == self.identity.server || self.is_present(record.server)
+        };
+        let (copies, absent): (Vec<_>, Vec<_>) = awaited.into_iter().partition(runs);
+        Some(match absent.is_empty() {
+            true => NotReady::Folders(copies),
+            false => NotReady::Servers(absent),
         })
+    }
+
+    /// Nothing of the history that this server follows is here yet.
+    fn not_ready_without_history(&self) -> NotReady {
+        if self.view().is_some() {
+            return NotReady::NewHistory;
+        }
+        let of_cluster = |peer: &Peer| peer.link.is_some() && peer.cluster.0 != 0;
+        let linked = self.peers.iter().filter(|(_, peer)| of_cluster(peer));
+        let linked: Vec<ServerRecord> = linked.map(|(server, _)| self.known(*server)).collect();
+        match linked.is_empty() {
+            true => NotReady::Primary(self.looked_for_at()),
+            false => NotReady::Joining(linked),
+        }
     }
 
     fn not_ready_as_primary(&self) -> NotReady {
@@ -266,12 +316,8 @@ impl Replica {
             Some((_, standing)) => {
                 let members = standing.iter().flat_map(|view| &view.members);
                 let mut absent: Vec<ServerId> = members
+                    .filter(|member| !self.is_present_for(**member))
                     .map(|member| member.server)
-                    .filter(|server| {
-                        let peer = self.peers.get(server);
-                        *server != self.identity.server
-                            && peer.is_none_or(|peer| peer.link.is_none())
-                    })
                     .collect();
                 absent.sort_unstable();
                 absent.dedup();

@@ -1,5 +1,6 @@
 //! Scripted clusters: what happens when is written down, and nothing else happens.
 
+mod forcing;
 mod old_copies;
 mod rig;
 mod strangers;

@@ -210,6 +210,8 @@ impl Server {
             // The journal says where it keeps them.
             Note::Cut { .. } => {}
             Note::SnapshotFor(server) => log::info!("server {server} is to get a snapshot"),
+            // It ends the server, which says so.
+            Note::FoundedBeside(_) => {}
             Note::Forced { last, time, others } => {
                 let others: Vec<String> = others.iter().map(ServerId::to_string).collect();
                 log::warn!(

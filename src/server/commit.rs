@@ -6,7 +6,7 @@ use crate::chat::change::Change;
 use crate::chat::{Effects, State};
 use crate::limits::{STORE_LAG_BYTES_MAX, UNCOMMITTED_BYTES_MAX};
 use crate::net::{ConnectionId, clock};
-use crate::replica::{Entry, Input, LinkId, Output, Ticket, apply_to_cluster};
+use crate::replica::{Entry, Input, LinkId, Note, Output, Ticket, apply_to_cluster};
 use crate::store::{Batch, Found, Query, StoreAnswer};
 use crate::types::{ChatOp, Cluster, ErrorCode, Op, OpNumber, Outcome, RequestNumber, Time};
 use crate::wire::message::Answer;
@@ -97,6 +97,10 @@ impl Server {
                 if let Some(id) = self.asker(ticket) {
                     self.turn_down(id, ticket, ErrorCode::UnknownOutcome.into());
                 }
+            }
+            Output::Note(Note::FoundedBeside(address)) => {
+                self.disk.remove_all()?;
+                return Err(Fatal::FoundedBeside(address));
             }
             Output::Note(note) => self.note(&note),
         }

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use super::{Fatal, generation};
-use crate::journal::storage::{DiskStorage, Slot};
+use crate::journal::storage::{DiskStorage, Slot, leftovers};
 use crate::journal::superblock::{self, FolderMark, Superblock, SuperblockFile};
 use crate::journal::{Cursor, Journal, JournalError};
 use crate::limits::PREPARE_BYTES_MAX;
@@ -139,6 +139,15 @@ impl Disk {
         self.file.save(&superblock)?;
         self.superblock = Some(superblock);
         Ok(())
+    }
+
+    /// Removes everything that this server has written: its cluster was founded by mistake, and
+    /// nobody has been told anything yet. The superblock goes first: without it there is nothing.
+    pub fn remove_all(&mut self) -> Result<(), Fatal> {
+        let directory = self.slot.directory();
+        let removed = leftovers::remove(&directory.join(superblock::FILE))
+            .and_then(|()| generation::remove(directory, self.generation()));
+        removed.map_err(|source| io_error(directory, source).into())
     }
 
     /// This process ends in order, and acknowledges nothing any more.

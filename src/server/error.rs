@@ -45,6 +45,13 @@ pub enum Fatal {
     /// The data directory cannot be written any more.
     #[error(transparent)]
     Superblock(#[from] SuperblockError),
+    /// A cluster was founded where there is one already.
+    #[error(
+        "a server of another cluster at {0} looks for its primary here: the cluster that this server \
+         has just founded would take its place, so it was taken back, with nothing in it; start this \
+         server with 0, and see the other one's STATUS for what it waits for"
+    )]
+    FoundedBeside(std::net::SocketAddr),
     /// A snapshot contradicts itself.
     #[error("the snapshot of another server is damaged: {0}")]
     Image(#[from] InvalidImage),

@@ -133,6 +133,19 @@ impl Server {
             }
             NotReady::Primary(_) => format!("start one with `server {ip} {port} 1`"),
             NotReady::Damaged => "start the other servers".to_owned(),
+            NotReady::Folders(_) => {
+                "put the right folder back in its place; if it is lost, stop all \
+                 servers and start the one whose STATUS has the highest commit with --force-primary"
+                    .to_owned()
+            }
+            NotReady::NewHistory => {
+                "start the server that was forced to lead; if its disk is lost, \
+                 start this one with --force-primary"
+                    .to_owned()
+            }
+            NotReady::Joining(_) => "ask them with STATUS what they wait for, and start no other \
+                 cluster beside them"
+                .to_owned(),
             _ => return None,
         })
     }

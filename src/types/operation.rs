@@ -46,6 +46,12 @@ pub enum ClusterOp {
     View(View),
     /// The founder's number of backups is in sync: clients are let in from now on, for ever.
     Formed,
+    /// A server that is no member is forgotten, to make room for another one. Its id is not given
+    /// again; if it comes back, it is written down anew.
+    Forget {
+        /// The server.
+        server: ServerId,
+    },
 }
 
 /// Ops about the chat. Names are looked up when an op is applied, not when it is asked for, so

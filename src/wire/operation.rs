@@ -23,6 +23,7 @@ const JOIN: u16 = 0x0002;
 const MOVE: u16 = 0x0003;
 const VIEW: u16 = 0x0004;
 const FORMED: u16 = 0x0005;
+const FORGET: u16 = 0x0006;
 const CREATE_ACCOUNT: u16 = 0x0101;
 const OPEN_SESSION: u16 = 0x0102;
 const CLOSE_SESSION: u16 = 0x0103;
@@ -120,6 +121,10 @@ fn put_cluster_op(out: &mut Vec<u8>, op: &ClusterOp) {
             }
         }
         ClusterOp::Formed => put_u16(out, FORMED),
+        ClusterOp::Forget { server } => {
+            put_u16(out, FORGET);
+            put_u16(out, server.0);
+        }
     }
 }
 
@@ -213,6 +218,9 @@ fn read_op<'a>(kind: u16, fields: &mut Reader<'a>) -> Result<Option<Op<'a>>, Inv
         }),
         VIEW => Op::Cluster(ClusterOp::View(read_view_with(fields, read_members)?)),
         FORMED => Op::Cluster(ClusterOp::Formed),
+        FORGET => Op::Cluster(ClusterOp::Forget {
+            server: ServerId(fields.u16()?),
+        }),
         CREATE_ACCOUNT => Op::Chat(ChatOp::CreateAccount {
             retry: read_session_request(fields)?,
             name: fields.name()?,

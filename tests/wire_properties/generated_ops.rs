@@ -21,6 +21,9 @@ fn cluster_ops() -> impl Strategy<Value = ClusterOp> {
         moved().prop_map(|(server, address)| ClusterOp::Move { server, address }),
         views().prop_map(ClusterOp::View),
         Just(ClusterOp::Formed),
+        any::<u16>().prop_map(|server| ClusterOp::Forget {
+            server: ServerId(server)
+        }),
     ]
 }
 

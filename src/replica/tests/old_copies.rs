@@ -58,7 +58,7 @@ fn after_everything_was_down_an_old_copy_does_not_count_for_the_server_that_went
     }
     rig.run_ms(8000);
     assert!((1..=3).all(|server| !rig.replica(server).serves()));
-    let Some(NotReady::Servers(awaited)) = rig.replica(1).not_ready() else {
+    let Some(NotReady::Folders(awaited)) = rig.replica(1).not_ready() else {
         panic!("{:?}", rig.replica(1).not_ready());
     };
     assert_eq!(awaited[0].server, ServerId(3));

@@ -24,6 +24,31 @@ fn a_folder_may_be_emptied_more_often_than_there_can_be_servers() {
 }
 
 #[test]
+fn when_all_ids_are_given_a_server_that_is_gone_makes_room() {
+    let mut rig = Rig::new();
+    rig.found(1);
+    rig.run_ms(50);
+    rig.join();
+    rig.run_ms(600);
+    for other in 3..SERVERS_MAX as u16 + 6 {
+        rig.join();
+        rig.run_ms(600);
+        assert_eq!(rig.replica(other).role(), Role::Backup, "server {other}");
+        rig.kill(other);
+        rig.run_ms(300);
+        assert!(rig.replica(1).cluster().unwrap().servers.len() <= SERVERS_MAX);
+    }
+    // One that was forgotten is back, and so is a disk that was replaced.
+    rig.restart(3);
+    rig.run_ms(1500);
+    assert_eq!(rig.replica(3).role(), Role::Backup);
+    rig.kill(2);
+    let replaced = rig.replace(2);
+    rig.run_ms(1500);
+    assert_eq!(rig.replica(replaced).role(), Role::Backup);
+}
+
+#[test]
 fn who_claims_one_id_after_the_other_makes_nobody_say_what_cannot_be_said() {
     let mut rig = Rig::three();
     for server in 100..100 + SERVERS_MAX as u16 + 4 {
