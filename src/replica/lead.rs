@@ -111,7 +111,7 @@ impl Replica {
     }
 
     /// Addresses that have changed while nobody could write them down.
-    fn refresh_addresses(&mut self) {
+    pub(super) fn refresh_addresses(&mut self) {
         let me = self.identity;
         let linked = self.peers.iter().filter(|(_, peer)| peer.link.is_some());
         let mut addresses: Vec<_> = linked

@@ -81,6 +81,23 @@ fn format_1(superblock: &Superblock, sequence: u64) -> Vec<u8> {
     bytes
 }
 
+/// What is made of a superblock that an earlier version wrote, with this vote.
+fn earlier(counter: u64, vote: Vote, generation: u32) -> Superblock {
+    let incarnation = superblock(counter).incarnation;
+    Superblock {
+        vote: Vote {
+            stood: vote.promised,
+            descent: vec![incarnation],
+            forced: None,
+            ..vote
+        },
+        generation,
+        has_ended: false,
+        folder: None,
+        ..superblock(counter)
+    }
+}
+
 fn put(storage: &mut FaultyStorage, bytes: &[u8]) {
     let mut file = storage.create(FILE).unwrap();
     file.write_at(bytes, 0).unwrap();
@@ -123,14 +140,9 @@ fn more_bindings_than_there_can_be_are_our_own_mistake() {
 
 #[test]
 fn files_of_earlier_versions_are_read_and_replaced_at_the_next_write() {
-    let without = |counter| Superblock {
-        vote: Vote::default(),
-        generation: 0,
-        ..superblock(counter)
-    };
     let files = [
-        (format_1(&superblock(1), 7), without(1)),
-        (format_2(&superblock(1), 8), superblock(1)),
+        (format_1(&superblock(1), 7), earlier(1, Vote::default(), 0)),
+        (format_2(&superblock(1), 8), earlier(1, vote(2, 3), 1)),
     ];
     for (copy, old) in files {
         let mut storage = FaultyStorage::new();
@@ -159,7 +171,7 @@ fn one_bad_copy_of_an_earlier_version_loses_nothing() {
         let mut storage = FaultyStorage::new();
         put(&mut storage, &format_2(&superblock(1), 7).repeat(2));
         storage.flip(FILE, (index * COPY_BYTES) as u64 + 60, 1);
-        assert_eq!(read(&storage).unwrap(), Some(superblock(1)));
+        assert_eq!(read(&storage).unwrap(), Some(earlier(1, vote(2, 3), 1)));
     }
 }
 
@@ -424,4 +436,51 @@ fn counts_and_lengths_beyond_what_there_can_be_are_damage() {
         let decoded = decode(&bytes, 0);
         assert!(matches!(decoded, Err(BadCopy::Damaged)), "byte {offset}");
     }
+}
+
+#[test]
+fn a_process_in_a_copied_folder_counts_for_its_original_only_if_that_ended_in_order() {
+    let mark = |made| {
+        Some(FolderMark {
+            directory: made,
+            file: made,
+        })
+    };
+    let next = Incarnation {
+        counter: 9,
+        random: 9,
+    };
+    for (has_ended, folder, now, is_copy) in [
+        (false, mark(1), mark(1), false),
+        (false, mark(1), mark(2), true),
+        (true, mark(1), mark(2), false),
+        // The system does not tell, or a file of an earlier version.
+        (false, mark(1), None, false),
+        (false, None, mark(2), false),
+    ] {
+        let mut superblock = Superblock {
+            has_ended,
+            folder,
+            ..superblock(1)
+        };
+        let descent = superblock.vote.descent.clone();
+        assert_eq!(superblock.begin_process(next, now), is_copy);
+        assert_eq!(superblock.vote.descent.is_empty(), is_copy);
+        assert!(is_copy || superblock.vote.descent == descent);
+        assert!(!superblock.has_ended);
+        assert_eq!(superblock.incarnation, next);
+    }
+}
+
+#[test]
+fn a_second_process_with_the_same_file_ends_the_first_one_that_saves_after_it() {
+    let mut storage = FaultyStorage::new();
+    write(&mut storage, &superblock(1)).unwrap();
+    let (mut first, _) = SuperblockFile::open(Box::new(storage.clone())).unwrap();
+    first.save(&superblock(2)).unwrap();
+    let (mut second, _) = SuperblockFile::open(Box::new(storage)).unwrap();
+    second.save(&superblock(4)).unwrap();
+    let refused = first.save(&superblock(3));
+    assert!(matches!(refused, Err(SuperblockError::Shared { .. })));
+    second.save(&superblock(5)).unwrap();
 }
