@@ -96,7 +96,11 @@ impl Progress {
 
 impl Replica {
     /// Tells the primary how this log is.
+    /// (That it has something is an acknowledgement, too.)
     pub(super) fn send_log_state(&mut self, leader: ServerId) {
+        if self.following.is_none() || !self.may_acknowledge() {
+            return;
+        }
         let Some(following) = &self.following else {
             return;
         };

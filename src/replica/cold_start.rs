@@ -319,7 +319,9 @@ impl Replica {
                     (Some(_), Some(report)) => report,
                     _ => return true,
                 };
-                let has_more = report.last > last || report.last == last && *server < me;
+                // One with a damaged journal does not lead, whatever its store holds.
+                let has_more =
+                    !report.damaged && (report.last > last || report.last == last && *server < me);
                 report.newest <= view.number
                     && !(has_more && view.member(*server).is_some() && report.newest == view.number)
             })

@@ -70,7 +70,7 @@ impl Replica {
         true
     }
 
-    /// Whether this process may acknowledge ops: only once its folder names it, since whoever
+    /// Whether this process may say what it has on disk: only once its folder names it, since whoever
     /// acknowledges may be admitted to a view. Otherwise sees to it that it will be.
     pub(super) fn may_acknowledge(&mut self) -> bool {
         if self.enter_descent() {

@@ -494,7 +494,9 @@ impl Replica {
                 AfterSave::Reborn => self.reborn(now),
                 AfterSave::Named(process) => {
                     self.named = Some(process);
-                    self.acknowledge(now);
+                    if let Some(leader) = self.following.as_ref().map(|it| it.leader) {
+                        self.send_log_state(leader);
+                    }
                 }
                 other => self.carry_out(other),
             }

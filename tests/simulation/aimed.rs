@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use lastword::types::OpNumber;
+use lastword::replica::NotReady;
 
 use super::process::Arrival;
 use super::random::Random;
@@ -352,7 +352,7 @@ impl World {
             return;
         }
         self.while_random(SECOND, 5 * SECOND);
-        if self.hosts[damaged].replica().commit() > OpNumber::ZERO {
+        if self.hosts[damaged].replica().not_ready() != Some(NotReady::Damaged) {
             return; // The bit was in what the store holds as well: no harm was done.
         }
         // The right folder is put back from the very disk that it was on.
