@@ -84,7 +84,8 @@ fn messages_are_laid_out_in_the_order_of_their_fields() {
         "01",
         "00",
         "00000000000000030000000000000004",
-        "0000000000000005"
+        "0000000000000005",
+        "00"
     );
     let report = Report {
         promised: ViewNumber(1),
@@ -93,9 +94,11 @@ fn messages_are_laid_out_in_the_order_of_their_fields() {
         leads: false,
         last: position(3, 4),
         commit: OpNumber(5),
+        store_damaged: false,
     };
     let ping = Ping {
         sent_at: Time(9),
+        wall_clock: Timestamp(8),
         report,
         fresh: vec![ServerId(3)],
         rumours: vec![Rumour {

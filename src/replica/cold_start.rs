@@ -185,7 +185,10 @@ impl Replica {
             unsettled: true,
             to_send: false,
             leaving: false,
+            store_damaged: false,
+            gave_way: false,
             wall_clock: Timestamp(0),
+            own_clock: Timestamp(0),
             random: Random::new(config.seed),
             sabotage: Sabotage::default(),
             outputs: Default::default(),
@@ -429,6 +432,7 @@ impl Replica {
         self.cold_at = Some(now);
         self.following = None;
         self.promised_here = None;
+        self.gave_way = false;
         let seen = self
             .record(self.identity.server)
             .map_or(0, |r| r.incarnation);

@@ -26,6 +26,7 @@
 //! | [`promise`](self) | the voters' side of it: `promise`, `veto` |
 //! | [`lead`](self) | a view comes in force, and ends: `learn`; who follows whom |
 //! | [`catch_up`](self) | `install`, `learn`, `catch_up`, `admit`: everybody gets the primary's log |
+//! | [`damaged_store`](self) | a store that the disk has damaged is replaced by a snapshot of another server |
 //! | [`cold_start`](self) | a founding, a start, `cold_propose`, `cold_promise`, `resign`, a forced primary |
 //! | [`report`](self) | how it stands, for people and for the clients' gate |
 //!
@@ -67,6 +68,7 @@
 
 mod catch_up;
 mod cold_start;
+mod damaged_store;
 mod evidence;
 mod face;
 mod lead;
@@ -181,8 +183,14 @@ pub struct Replica {
     to_send: bool,
     /// Somebody wants this server to end.
     leaving: bool,
+    /// The store is damaged, and only another server's snapshot repairs it.
+    store_damaged: bool,
+    /// The other members were asked to go on without this process, because of that.
+    gave_way: bool,
     /// The highest time that an op carries.
     wall_clock: Timestamp,
+    /// What the wall clock of this server showed last.
+    own_clock: Timestamp,
     random: Random,
     sabotage: Sabotage,
     /// What the driver has not fetched yet.
@@ -250,6 +258,10 @@ pub struct Sabotage {
     pub no_veto: bool,
     /// A server stands and votes though a promise binds it.
     pub unbound: bool,
+    /// A primary believes its own wall clock, whatever those of the others show.
+    pub own_clock: bool,
+    /// A server with a damaged store goes on as if nothing were wrong.
+    pub damage_ignored: bool,
 }
 
 impl Replica {
@@ -276,6 +288,8 @@ impl Replica {
                 entries,
             } => self.fetched(link, after, entries),
             Input::Installed { cluster, last } => self.installed(cluster, last, now),
+            Input::WallClock { time } => self.own_clock = time,
+            Input::StoreDamaged => self.store_is_damaged(),
             Input::Leave => self.leave(),
         }
         if std::mem::take(&mut self.unsettled) {
@@ -500,6 +514,7 @@ impl Replica {
             leads: self.is_primary(),
             last: self.log.last(),
             commit: self.log.commit(),
+            store_damaged: self.store_damaged,
         }
     }
 
@@ -510,6 +525,7 @@ impl Replica {
     /// Everything that may have become possible, in the order of what it makes unnecessary.
     fn settle(&mut self, now: Time) {
         self.resign_if_lost(now);
+        self.give_way_if_damaged(now);
         self.try_decide(now);
         self.become_active(now);
         self.stand_or_wait(now);

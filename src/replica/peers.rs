@@ -61,8 +61,11 @@ pub(super) struct Peer {
     pub standing: Vec<View>,
     /// Whom it said it is fresh with, and when it said so.
     pub fresh_with: (Vec<ServerId>, Time),
-    /// It is about to end.
+    /// It is about to end, or wants to be fed anew: the view is to go on without this process of it.
     pub leaving: bool,
+    /// By how many milliseconds its wall clock is ahead of this server's clock of time that has passed, as it was
+    /// last heard; `None` before it was.
+    pub clock_ahead_ms: Option<i128>,
     /// How far it has this server's log; `None` unless this server leads, and it has answered.
     pub progress: Option<Progress>,
     /// Its next dial.
@@ -136,6 +139,7 @@ impl Peer {
             standing: Vec::new(),
             fresh_with: (Vec::new(), Time(0)),
             leaving: false,
+            clock_ahead_ms: None,
             progress: None,
             dial: Dial::new(dial_at),
         }
@@ -247,7 +251,7 @@ impl Replica {
         if let Some(lead) = self.lead_message() {
             self.send_by(link, PeerMessage::Lead(lead));
         }
-        if self.leaving {
+        if self.leaving || self.gave_way {
             self.send_by(link, PeerMessage::Leave);
         }
     }

@@ -204,6 +204,10 @@ impl Server {
             // The journal says where it keeps them.
             Note::Cut { .. } => {}
             Note::SnapshotFor(server) => log::info!("server {server} is to get a snapshot"),
+            Note::GivesWay => log::warn!(
+                "the store here is damaged: the other servers are asked to go on without this one, which comes \
+                 back with a snapshot"
+            ),
         }
     }
 }

@@ -20,6 +20,9 @@ const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(20);
 /// overtake the last answer on its way.
 const GOODBYE_TIME: Duration = Duration::from_millis(200);
 
+/// How long, after another server leads, requests that go on coming are answered with its address.
+const ANSWERING_TIME_MAX: Duration = Duration::from_millis(100);
+
 /// How far the store may be behind for a stopping server to wait for it.
 const LAG_BYTES_MAX: usize = 4 * 1024 * 1024;
 
@@ -27,7 +30,9 @@ const LAG_BYTES_MAX: usize = 4 * 1024 * 1024;
 pub(super) struct Stopping {
     /// When it began.
     since: Time,
-    /// When clients began to be told; `None` while the others are asked to go on alone.
+    /// Since when nobody counts on this server any more; `None` while the others are asked to go on alone.
+    handed_over: Option<Time>,
+    /// When clients began to be told; `None` before.
     farewell: Option<Time>,
 }
 
@@ -41,6 +46,7 @@ impl Server {
         log::info!("stopping, after {signal:?}; once more to stop at once");
         self.stopping = Some(Stopping {
             since: self.now,
+            handed_over: None,
             farewell: None,
         });
         self.replica.handle_input(Input::Leave, self.now);
@@ -56,12 +62,28 @@ impl Server {
 
     /// At the end of a turn: whether there is another one.
     pub(super) fn flow(&mut self) -> Result<Flow, Fatal> {
-        let Some(Stopping { since, farewell }) = self.stopping else {
+        let may_leave = self.replica.may_leave();
+        let is_answered = self.unread.is_empty() && self.again.is_empty();
+        let owes_outcomes = self.owes_outcomes();
+        let Some(Stopping {
+            since,
+            handed_over,
+            farewell,
+        }) = &mut self.stopping
+        else {
             return Ok(Flow::Goes);
         };
+        if may_leave {
+            handed_over.get_or_insert(self.now);
+        }
+        // What was in the log is answered as soon as the next primary says what became of it, and what has been
+        // read, that it was not done.
+        let has_answered = !owes_outcomes
+            && handed_over.is_some_and(|at| is_answered || self.now.since(at) > ANSWERING_TIME_MAX);
+        let (since, farewell) = (*since, *farewell);
         let farewell = match farewell {
             Some(farewell) => farewell,
-            None if self.replica.may_leave() || self.now.since(since) > HANDOVER_TIME_MAX => {
+            None if has_answered || self.now.since(since) > HANDOVER_TIME_MAX => {
                 self.begin_farewell(since)?;
                 self.now
             }
@@ -90,15 +112,17 @@ impl Server {
         }
         self.stopping = Some(Stopping {
             since,
+            handed_over: Some(self.now),
             farewell: Some(self.now),
         });
         // Its own address stays bound as long as it lives: a refused connect means that it does not.
         self.look_at_service()
     }
 
-    /// Tells everybody, and closes the connections. What is on its way through the log was
-    /// answered when the turn settled; what still waits for a worker cannot be waited for.
+    /// Tells everybody, and closes the connections. What has been read and not begun is refused; what still waits
+    /// for a worker cannot be waited for.
     fn say_farewell(&mut self) {
+        self.give_up_outcomes();
         let ids: Vec<ConnectionId> = self.clients.keys().copied().collect();
         let me = self.replica.identity().server;
         let sentence = match self.replica.leader().filter(|leader| leader.server != me) {
@@ -107,6 +131,7 @@ impl Server {
         };
         for id in ids {
             self.abandon_task(id, ErrorCode::ShuttingDown);
+            self.work_off(id);
             self.write_note(id, NoteKind::ServerStops, &sentence);
             self.close(id);
         }
@@ -121,7 +146,13 @@ impl Server {
             log::info!("stopped; the journal holds everything up to op {applied}");
             return Ok(());
         }
-        self.store.stop()?;
+        let mut disk = self.disk;
+        if let Err(error) = self.store.stop() {
+            if error.is_damage() {
+                disk.note_damaged_store(&error.to_string())?;
+            }
+            return Err(error.into());
+        }
         log::info!("stopped; everything up to op {applied} is on disk");
         Ok(())
     }

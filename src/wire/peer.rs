@@ -17,8 +17,8 @@ pub use encode::encode_peer;
 
 use crate::limits::{MEMBERS_MAX, VIEWS_REMEMBERED_MAX};
 use crate::types::{
-    Lineage, LogPosition, Member, OpNumber, ServerId, ServerRecord, Time, View, ViewMark,
-    ViewNumber,
+    Lineage, LogPosition, Member, OpNumber, ServerId, ServerRecord, Time, Timestamp, View,
+    ViewMark, ViewNumber,
 };
 
 use super::prepare::Entry;
@@ -103,6 +103,8 @@ pub enum PeerMessage {
 pub struct Ping {
     /// The sender's clock; it means nothing to anybody else, and comes back in the Pong.
     pub sent_at: Time,
+    /// The sender's wall clock: a primary compares its own with it.
+    pub wall_clock: Timestamp,
     /// What it says of itself.
     pub report: Report,
     /// Servers that it is fresh with.
@@ -127,6 +129,8 @@ pub struct Report {
     pub last: LogPosition,
     /// The highest op that it knows to be committed.
     pub commit: OpNumber,
+    /// Its store is damaged: it must not be asked for a snapshot, and wants one.
+    pub store_damaged: bool,
 }
 
 /// What a third server was heard to say.

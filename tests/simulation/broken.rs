@@ -22,6 +22,10 @@ pub enum Variant {
     NoVeto,
     /// A promise binds nobody.
     Unbound,
+    /// A primary gives messages the time of its own wall clock.
+    OwnClock,
+    /// A server with a damaged store goes on as if nothing were wrong.
+    DamageIgnored,
     /// A client goes on in another session after a failover, where its numbers are new.
     AnotherSession,
     /// A client forgets after a failover what it has seen.
@@ -38,6 +42,8 @@ impl Variant {
         Self::NoStandingViews,
         Self::NoVeto,
         Self::Unbound,
+        Self::OwnClock,
+        Self::DamageIgnored,
         Self::AnotherSession,
         Self::SeenForgotten,
         Self::BehindBelieved,
@@ -51,6 +57,8 @@ impl Variant {
             Self::NoStandingViews => "no-standing-views",
             Self::NoVeto => "no-veto",
             Self::Unbound => "unbound",
+            Self::OwnClock => "own-clock",
+            Self::DamageIgnored => "damage-ignored",
             Self::AnotherSession => "another-session",
             Self::SeenForgotten => "seen-forgotten",
             Self::BehindBelieved => "behind-believed",
@@ -70,6 +78,8 @@ impl Variant {
             Self::NoStandingViews => broken.replica.newest_view_only = true,
             Self::NoVeto => broken.replica.no_veto = true,
             Self::Unbound => broken.replica.unbound = true,
+            Self::OwnClock => broken.replica.own_clock = true,
+            Self::DamageIgnored => broken.replica.damage_ignored = true,
             Self::AnotherSession => broken.client.another_session = true,
             Self::SeenForgotten => broken.client.seen_forgotten = true,
             Self::BehindBelieved => broken.client.behind_believed = true,

@@ -51,6 +51,12 @@ pub enum Fault {
     BreakLines,
     /// Somebody ends a client's session from elsewhere.
     EndSession,
+    /// A process can open no further file.
+    NoDescriptors,
+    /// A message in a store is not what it was, and is read.
+    DamagedStore,
+    /// A wall clock is set forward or back, by up to a year.
+    ClockJump,
 }
 
 /// How many things can happen just when something is said.
@@ -79,6 +85,9 @@ const FAULTS: &[Fault] = &[
     Fault::CutClients,
     Fault::BreakLines,
     Fault::EndSession,
+    Fault::NoDescriptors,
+    Fault::DamagedStore,
+    Fault::ClockJump,
 ];
 
 /// What goes wrong in a run.
@@ -253,6 +262,12 @@ impl World {
                 self.break_lines(host, share);
             }
             Fault::EndSession => self.end_session(host),
+            Fault::NoDescriptors => {
+                let opens = self.random.below(4);
+                self.hosts[host].disk.limit_opens(opens);
+            }
+            Fault::DamagedStore => self.damage_store(host),
+            Fault::ClockJump => self.clock_jumps(host),
         }
     }
 
@@ -395,6 +410,49 @@ impl World {
         if std::mem::take(&mut self.faults.may_flip) {
             self.harm_unneeded_disk(host, Harm::FlipBit);
         }
+    }
+
+    /// A message in the store of a member, once in a run, while all others are members, too. (Who is alone with a
+    /// message that is damaged has lost it.)
+    fn damage_store(&mut self, host: usize) {
+        let everybody = self.hosts.len();
+        let is_in_sync = |it: &super::host::Host| {
+            let process = it.process.as_ref();
+            process.is_some_and(|it| {
+                let view = it.replica.view();
+                view.is_some_and(|view| view.members.len() == everybody)
+                    && matches!(it.replica.role(), Role::Primary | Role::Backup)
+            })
+        };
+        if !self.faults.may_flip || !self.hosts.iter().all(is_in_sync) {
+            return;
+        }
+        self.faults.may_flip = false;
+        self.damage_store_at(host);
+    }
+
+    /// A message in the store of a running server is not what it was any more, and somebody reads it.
+    pub fn damage_store_at(&mut self, host: usize) {
+        let nth = self.random.index(1000);
+        let Some(mut process) = self.hosts[host].process.take() else {
+            return;
+        };
+        let store = self.hosts[host].store(&process);
+        store.damage(nth);
+        if store.is_damaged() {
+            self.store_is_damaged(host, &mut process);
+        }
+        let number = process.number;
+        self.hosts[host].process = Some(process);
+        self.wake(host, number);
+    }
+
+    fn clock_jumps(&mut self, host: usize) {
+        let year = 365 * 24 * 3_600_000;
+        let ahead = self.random.scaled(1000, year) as i64;
+        let error = if self.random.percent(70) { ahead } else { -ahead };
+        self.hosts[host].set_wall_clock(error);
+        self.repair_later(Repair::RightClock { host });
     }
 
     /// Somewhere in the records of a journal.
@@ -544,6 +602,7 @@ impl World {
             Repair::Accept { from, to } => self.accept(from, to),
             Repair::MendClients { host } => self.mend_clients(host),
             Repair::QuickDisk { host } => self.hosts[host].slowness = 1,
+            Repair::RightClock { host } => self.hosts[host].set_wall_clock(0),
             Repair::Harm { host, harm } => self.harm_disk(host, harm),
             Repair::Strike {
                 host,
@@ -563,6 +622,7 @@ impl World {
         self.mend_all();
         for host in 0..self.hosts.len() {
             self.hosts[host].slowness = 1;
+            self.hosts[host].disk.limit_opens(u64::MAX);
             self.heal_disk(host);
             self.power_on(host);
             self.resume(host);

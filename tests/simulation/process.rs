@@ -61,6 +61,8 @@ pub enum Arrival {
         account: AccountId,
         session: SessionId,
     },
+    /// What was looked up in the store is damaged.
+    StoreDamaged,
     Leave,
 }
 
@@ -155,6 +157,11 @@ impl Process {
         self.working.is_some()
     }
 
+    /// Its store is damaged: its next turn begins with that.
+    pub fn store_is_damaged(&mut self) {
+        self.inbox.push_back(Arrival::StoreDamaged);
+    }
+
     /// It will end before long, because it was asked to.
     pub fn will_leave(&self) -> bool {
         let is_asked = |it: &Arrival| matches!(it, Arrival::Leave);
@@ -238,6 +245,10 @@ impl World {
                 return;
             }
             let now = world.hosts[host].clock(world.now);
+            let time = world.hosts[host].wall_clock(world.now);
+            process
+                .replica
+                .handle_input(Input::WallClock { time }, now);
             while let Some(arrival) = process.inbox.pop_front() {
                 world.take_in(host, process, arrival, now);
                 // A client's request may come before what other servers have to say.
@@ -285,6 +296,7 @@ impl World {
                 let op = super::entrance::end_of_session(account, session);
                 self.submit_as(host, process, ticket, op, now);
             }
+            Arrival::StoreDamaged => process.replica.handle_input(Input::StoreDamaged, now),
             Arrival::Leave => {
                 process.is_leaving = true;
                 process.replica.handle_input(Input::Leave, now);

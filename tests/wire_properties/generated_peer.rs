@@ -37,15 +37,16 @@ fn positions() -> impl Strategy<Value = LogPosition> {
 }
 
 fn reports() -> impl Strategy<Value = Report> {
-    let flags = any::<(bool, bool)>();
+    let flags = any::<(bool, bool, bool)>();
     (numbers(), numbers(), flags, positions(), ids()).prop_map(
-        |(promised, newest, (intact, leads), last, commit)| Report {
+        |(promised, newest, (intact, leads, store_damaged), last, commit)| Report {
             promised,
             newest,
             intact,
             leads,
             last,
             commit,
+            store_damaged,
         },
     )
 }
@@ -59,12 +60,14 @@ fn pings() -> impl Strategy<Value = Ping> {
         });
     (
         any::<u64>(),
+        any::<u64>(),
         reports(),
         server_lists(),
         vec(rumours, 0..=SERVERS_MAX),
     )
-        .prop_map(|(sent_at, report, fresh, rumours)| Ping {
+        .prop_map(|(sent_at, wall_clock, report, fresh, rumours)| Ping {
             sent_at: Time(sent_at),
+            wall_clock: Timestamp(wall_clock),
             report,
             fresh,
             rumours,

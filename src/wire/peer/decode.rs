@@ -10,7 +10,8 @@ use crate::limits::{
     MEMBERS_MAX, PEER_FRAME_BODY_BYTES_MAX, SERVERS_MAX, SNAPSHOT_PART_BYTES, VIEWS_REMEMBERED_MAX,
 };
 use crate::types::{
-    ErrorCode, LogPosition, OpNumber, ServerId, ServerRecord, Time, View, ViewMark, ViewNumber,
+    ErrorCode, LogPosition, OpNumber, ServerId, ServerRecord, Time, Timestamp, View, ViewMark,
+    ViewNumber,
 };
 
 use super::super::cluster::{
@@ -110,6 +111,7 @@ fn read_message(kind: Kind, fields: &mut Reader<'_>) -> Result<Option<PeerMessag
 fn read_ping(fields: &mut Reader<'_>) -> Result<Ping, InvalidField> {
     Ok(Ping {
         sent_at: Time(fields.u64()?),
+        wall_clock: Timestamp(fields.u64()?),
         report: read_report(fields)?,
         fresh: read_list(fields, SERVERS_MAX, read_server)?,
         rumours: read_list(fields, SERVERS_MAX, read_rumour)?,
@@ -124,6 +126,7 @@ fn read_report(fields: &mut Reader<'_>) -> Result<Report, InvalidField> {
         leads: fields.flag()?,
         last: read_position(fields)?,
         commit: OpNumber(fields.u64()?),
+        store_damaged: fields.flag()?,
     })
 }
 

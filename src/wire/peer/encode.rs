@@ -96,6 +96,7 @@ fn put_message(out: &mut Vec<u8>, message: &PeerMessage) {
 
 fn put_ping(out: &mut Vec<u8>, ping: &Ping) {
     put_u64(out, ping.sent_at.0);
+    put_u64(out, ping.wall_clock.0);
     put_report(out, &ping.report);
     put_list(out, SERVERS_MAX, &ping.fresh, put_server);
     put_list(out, SERVERS_MAX, &ping.rumours, put_rumour);
@@ -108,6 +109,7 @@ fn put_report(out: &mut Vec<u8>, report: &Report) {
     put_u8(out, u8::from(report.leads));
     put_position(out, report.last);
     put_u64(out, report.commit.0);
+    put_u8(out, u8::from(report.store_damaged));
 }
 
 fn put_rumour(out: &mut Vec<u8>, rumour: &Rumour) {

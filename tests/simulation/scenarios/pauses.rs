@@ -95,7 +95,7 @@ fn fault_26_wall_clocks_are_an_hour_off() {
     play(3, 10, |world| {
         let round = world.newest_round();
         for host in 0..3 {
-            world.hosts[host].wall_clock_error = if host == 0 { 3_600_000 } else { -3_600_000 };
+            world.hosts[host].set_wall_clock(if host == 0 { 3_600_000 } else { -3_600_000 });
         }
         world.run_for(3 * SECOND);
         assert_eq!(world.newest_round(), round);
