@@ -111,7 +111,15 @@ fn a_store_that_has_lost_its_end_is_damaged() {
     let refused = SqliteStore::open(&path).unwrap_err();
     assert!(matches!(refused, StoreError::NotAStore(_)), "{refused}");
     fs::write(&path, &bytes).unwrap();
-    assert_eq!(SqliteStore::open(&path).unwrap().load().unwrap().accounts.len(), 1);
+    assert_eq!(
+        SqliteStore::open(&path)
+            .unwrap()
+            .load()
+            .unwrap()
+            .accounts
+            .len(),
+        1
+    );
 }
 
 #[test]

@@ -269,11 +269,7 @@ impl Replica {
     /// `admit`: a learner that has nearly everything, and that every member is fresh with, becomes
     /// a member.
     pub(super) fn admit(&mut self, now: Time) {
-        if !self.is_primary()
-            || self.leaving
-            || self.gives_way(now)
-            || self.candidacy.is_some()
-        {
+        if !self.is_primary() || self.leaving || self.gives_way(now) || self.candidacy.is_some() {
             return;
         }
         let Some(view) = self.view() else { return };

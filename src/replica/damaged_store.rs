@@ -14,7 +14,7 @@
 
 use super::Replica;
 use super::face::Note;
-use crate::types::{Member, Time};
+use crate::types::{Member, OpNumber, Time};
 use crate::wire::peer::PeerMessage;
 
 impl Replica {
@@ -44,8 +44,17 @@ impl Replica {
     /// The store here is damaged, and another member has a whole one: the view is to go on without this server,
     /// which neither stands nor admits anybody meanwhile. Where the last such member is lost, this one is needed
     /// again.
+    ///
+    /// Not while a view is pending: a member that never heard of it could not get past it, and would wait for this
+    /// server to bring it about.
     pub(super) fn gives_way(&self, now: Time) -> bool {
-        self.store_damaged && !self.leaving && self.is_intact() && self.has_whole_member(now)
+        let newest = self.log.newest().map_or(OpNumber::ZERO, |(op, _)| op);
+        self.store_damaged
+            && !self.leaving
+            && self.is_intact()
+            && self.candidacy.is_none()
+            && self.log.in_force() == newest
+            && self.has_whole_member(now)
     }
 
     /// Another member of the newest view is linked, and has a whole store as far as it knows.

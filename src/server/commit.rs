@@ -298,7 +298,9 @@ impl Server {
         match self.replica.has_whole_member(self.now) {
             true => Refusal::new(
                 ErrorCode::Busy,
-                format!("{what} damaged on this server's disk, and another server takes over: try again"),
+                format!(
+                    "{what} damaged on this server's disk, and another server takes over: try again"
+                ),
             ),
             false => Refusal::new(
                 ErrorCode::Damaged,

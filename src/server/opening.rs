@@ -286,7 +286,9 @@ impl Whole {
             };
         }
         log::error!("{why}");
-        log::warn!("the store is made anew from the journal, and {path} is put aside as {path}-aside");
+        log::warn!(
+            "the store is made anew from the journal, and {path} is put aside as {path}-aside"
+        );
         generation::set_store_aside(storage, superblock.generation).map_err(StartError::from)?;
         Self::open(slot, superblock, found)
     }

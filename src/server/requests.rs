@@ -57,7 +57,7 @@ impl Server {
         let now = self.now;
         let refusal = match self.replica.serves() {
             true => self
-                .is_saying_farewell()
+                .has_handed_over()
                 .then(|| ErrorCode::ShuttingDown.into()),
             false => Some(self.refusal_at_gate()),
         };

@@ -273,7 +273,9 @@ fn begin(
     };
     let mut replica = Replica::start(start, config, now)?;
     if opened.disk.has_damaged_store() {
-        log::warn!("the store is damaged in part: it is replaced as soon as another server has all of it");
+        log::warn!(
+            "the store is damaged in part: it is replaced as soon as another server has all of it"
+        );
         replica.handle_input(Input::StoreDamaged, now);
     }
     Ok(replica)

@@ -20,8 +20,9 @@ const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(20);
 /// overtake the last answer on its way.
 const GOODBYE_TIME: Duration = Duration::from_millis(200);
 
-/// How long, after another server leads, requests that go on coming are answered with its address.
-const ANSWERING_TIME_MAX: Duration = Duration::from_millis(100);
+/// How long requests that go on coming are refused, with the new primary's address, before connections are closed:
+/// who gets no answer at all does not know that nothing was done.
+const REFUSING_TIME: Duration = Duration::from_millis(100);
 
 /// How far the store may be behind for a stopping server to wait for it.
 const LAG_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -30,7 +31,8 @@ const LAG_BYTES_MAX: usize = 4 * 1024 * 1024;
 pub(super) struct Stopping {
     /// When it began.
     since: Time,
-    /// Since when nobody counts on this server any more; `None` while the others are asked to go on alone.
+    /// Since when nobody counts on this server any more, and no client waits for what became of a request; `None`
+    /// while the others are asked to go on alone.
     handed_over: Option<Time>,
     /// When clients began to be told; `None` before.
     farewell: Option<Time>,
@@ -60,11 +62,17 @@ impl Server {
         farewell.is_some()
     }
 
+    /// Requests are refused, if they have not begun.
+    pub(super) fn has_handed_over(&self) -> bool {
+        let handed_over = self.stopping.as_ref().and_then(|it| it.handed_over);
+        handed_over.is_some()
+    }
+
     /// At the end of a turn: whether there is another one.
     pub(super) fn flow(&mut self) -> Result<Flow, Fatal> {
         let may_leave = self.replica.may_leave();
-        let is_answered = self.unread.is_empty() && self.again.is_empty();
         let owes_outcomes = self.owes_outcomes();
+        let has_clients = self.network.clients() > 0;
         let Some(Stopping {
             since,
             handed_over,
@@ -73,13 +81,13 @@ impl Server {
         else {
             return Ok(Flow::Goes);
         };
-        if may_leave {
+        // What was in the log is answered as soon as the next primary says what became of it.
+        if may_leave && !owes_outcomes {
             handed_over.get_or_insert(self.now);
         }
-        // What was in the log is answered as soon as the next primary says what became of it, and what has been
-        // read, that it was not done.
-        let has_answered = !owes_outcomes
-            && handed_over.is_some_and(|at| is_answered || self.now.since(at) > ANSWERING_TIME_MAX);
+        // Whoever has just got an answer may have asked again, and is told that this was not done.
+        let has_answered =
+            handed_over.is_some_and(|at| !has_clients || self.now.since(at) > REFUSING_TIME);
         let (since, farewell) = (*since, *farewell);
         let farewell = match farewell {
             Some(farewell) => farewell,

@@ -76,7 +76,9 @@ impl MemoryStore {
 
     /// Whether a message of it cannot be read.
     pub fn is_damaged(&self) -> bool {
-        self.damaged.iter().any(|id| self.now.messages.contains_key(id))
+        self.damaged
+            .iter()
+            .any(|id| self.now.messages.contains_key(id))
     }
 
     /// How many messages it holds.

@@ -35,7 +35,11 @@ impl Problem {
 
     /// The same problem, met while a message was looked up.
     pub(super) fn of_message(self, id: OpNumber) -> Self {
-        if self.is_damage() { Self::Message(id) } else { self }
+        if self.is_damage() {
+            Self::Message(id)
+        } else {
+            self
+        }
     }
 
     /// The error for the face, about the database at `path`.

@@ -7,8 +7,8 @@
 use std::collections::BTreeMap;
 
 use lastword::chat::Effects;
-use lastword::replica::{Entry, Role, Ticket};
 use lastword::limits::CLOCK_AHEAD_MAX;
+use lastword::replica::{Entry, Role, Ticket};
 use lastword::types::{
     ChatOp, LogPosition, Member, Op, Outcome, ServerId, Timestamp, View, ViewNumber,
 };
@@ -173,7 +173,7 @@ impl World {
         let bound = CLOCK_AHEAD_MAX.as_millis() as u64 + CLOCKS_MAY_DRIFT_MS;
         assert!(
             entry.time.0 <= latest.0 + bound,
-            "TIME: the primary at {} gives op {} the time {}, and no other clock shows more than {latest}",
+            "TIME: the primary at {} gives op {} the time {:?}, and no other clock shows more than {latest:?}",
             host + 1,
             entry.op(),
             entry.time

@@ -264,7 +264,9 @@ impl World {
             Fault::EndSession => self.end_session(host),
             Fault::NoDescriptors => {
                 let opens = self.random.below(4);
-                self.hosts[host].disk.limit_opens(opens);
+                if self.hosts[host].process.is_some() {
+                    self.hosts[host].disk.limit_opens(opens);
+                }
             }
             Fault::DamagedStore => self.damage_store(host),
             Fault::ClockJump => self.clock_jumps(host),
@@ -450,7 +452,11 @@ impl World {
     fn clock_jumps(&mut self, host: usize) {
         let year = 365 * 24 * 3_600_000;
         let ahead = self.random.scaled(1000, year) as i64;
-        let error = if self.random.percent(70) { ahead } else { -ahead };
+        let error = if self.random.percent(70) {
+            ahead
+        } else {
+            -ahead
+        };
         self.hosts[host].set_wall_clock(error);
         self.repair_later(Repair::RightClock { host });
     }

@@ -275,7 +275,9 @@ impl World {
             let query = Query::Page { range, limit };
             let Some(found) = self.look_up(host, process, &query) else {
                 let refusal = ErrorCode::Busy.into();
-                return process.service.finish_task(line, &Answer::Refused(&refusal));
+                return process
+                    .service
+                    .finish_task(line, &Answer::Refused(&refusal));
             };
             let Found::Page { messages, more } = found else {
                 unreachable!("the store answers what it was asked");

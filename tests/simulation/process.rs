@@ -246,9 +246,7 @@ impl World {
             }
             let now = world.hosts[host].clock(world.now);
             let time = world.hosts[host].wall_clock(world.now);
-            process
-                .replica
-                .handle_input(Input::WallClock { time }, now);
+            process.replica.handle_input(Input::WallClock { time }, now);
             while let Some(arrival) = process.inbox.pop_front() {
                 world.take_in(host, process, arrival, now);
                 // A client's request may come before what other servers have to say.
