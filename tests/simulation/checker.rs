@@ -55,7 +55,7 @@ struct Applied {
 }
 
 impl Checker {
-    /// A primary without other members gives an op its time.
+    /// A primary without other members has given an op its time.
     pub fn note_lone_time(&mut self, time: Timestamp) {
         self.lone_time = self.lone_time.max(time);
     }

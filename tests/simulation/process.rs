@@ -468,6 +468,11 @@ impl World {
                     // The damaged journal is given up now that there is something to put in its place.
                     self.replace_journal(host, process);
                 }
+                let view = process.replica.view();
+                if view.is_some_and(|view| view.members.len() == 1) {
+                    // The primary's own clock is all there is.
+                    self.checker.note_lone_time(entry.time);
+                }
                 let journal = process.journal.as_mut().expect("there is data");
                 journal.append(entry.op(), &entry.prepare);
                 process.note_append(&entry);

@@ -514,18 +514,9 @@ impl World {
     ) {
         let mut payload = Vec::new();
         encode_op(&mut payload, &Op::Chat(op));
-        let time = self.hosts[host].wall_clock(self.now);
-        let leads_alone = process
-            .replica
-            .view()
-            .is_some_and(|view| view.members.len() == 1);
-        if leads_alone {
-            // Its own clock is all there is.
-            self.checker.note_lone_time(time);
-        }
         let input = Input::Request {
             ticket,
-            time,
+            time: self.hosts[host].wall_clock(self.now),
             payload: &payload,
         };
         process.replica.handle_input(input, now);
