@@ -85,10 +85,11 @@ const FAULTS: &[Fault] = &[
     Fault::CutClients,
     Fault::BreakLines,
     Fault::EndSession,
-    Fault::NoDescriptors,
-    Fault::DamagedStore,
-    Fault::ClockJump,
 ];
+
+/// What only a quarter of the seeds draw from. It concerns a server's own resources and not the protocol's votes,
+/// and more kinds of faults in each run leave less time for those that have to come close together.
+const RESOURCE_FAULTS: &[Fault] = &[Fault::NoDescriptors, Fault::DamagedStore, Fault::ClockJump];
 
 /// What goes wrong in a run.
 pub struct Faults {
@@ -151,6 +152,13 @@ impl Faults {
         let mut kinds: Vec<Fault> = FAULTS.to_vec();
         kinds.retain(|_| random.percent(chance));
         kinds.retain(|it| !(trust_refused && *it == Fault::Refuse));
+        // By draws of their own: the other seeds are what they are without these.
+        let mut own = Random::new(random.clone().next());
+        if own.percent(25) {
+            let mut further = RESOURCE_FAULTS.to_vec();
+            further.retain(|_| own.percent(50));
+            kinds.extend(further);
+        }
         let mut faults = Self::none();
         faults.kinds = kinds;
         faults.pause = random.scaled(20 * MILLISECOND, 3 * SECOND);

@@ -114,13 +114,14 @@ impl Host {
     pub fn new(index: usize, settings: &Settings, random: &mut Random) -> Self {
         let skew = random.below(2 * settings.skew_per_million + 1) as i64;
         let hour = 3_600_000;
+        let clock_begin = random.below(1000 * SECOND);
         let wall_clock_error = random.between(0, 2 * hour) as i64 - hour as i64;
         Self {
             index,
             address: SocketAddr::from(([10, 0, 0, index as u8 + 1], 5000)),
             has_power: true,
             is_suspended: false,
-            clock_begin: random.below(1000 * SECOND),
+            clock_begin,
             skew_per_million: skew - settings.skew_per_million as i64,
             wall_clock_error,
             wall_clock_error_max: wall_clock_error,
