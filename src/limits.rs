@@ -101,14 +101,24 @@ pub const INPUT_BYTES_MAX: usize = 256 * 1024;
 /// Connections that the kernel completes ahead of accept: beyond, it lets their clients try again.
 pub const LISTEN_BACKLOG: i32 = 1024;
 /// Clients beyond the caps that are being told so: beyond, the oldest of them is cut. A server that
-/// comes in says what it is before that many can follow it.
+/// comes in says what it is before that many can follow it. Where file descriptors are scarce, they are a quarter
+/// of the clients' share.
 pub const REFUSALS_MAX: usize = 256;
 /// How long a connection may be silent before the kernel asks whether its peer still lives.
 pub const KEEPALIVE_AFTER: Duration = Duration::from_secs(60);
 /// How often the kernel asks a silent peer; after nine questions without an answer it gives up.
 pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
-/// Descriptors that clients cannot have: for the journal, the store, listeners and other servers.
-pub const DESCRIPTORS_RESERVED: usize = 128;
+/// File descriptors that no connection can have. What the server itself needs at the same time: 14 for the
+/// standard streams, the loop, the listeners, the folder's lock, a segment and the store; and for a moment up to 7
+/// for a snapshot that is being made, 5 for one that is checked, 6 for one that takes the store's place, 3 for the
+/// superblock and the next segment.
+pub const DESCRIPTORS_FOR_FILES: usize = 40;
+/// File descriptors that no client can have: an open link and a dial for each other server, or a third of what
+/// connections may have where that is less.
+pub const DESCRIPTORS_FOR_LINKS_MAX: usize = 2 * SERVERS_MAX;
+/// With fewer file descriptors of its own (`ulimit -n`) a server does not start: it would have no more than two
+/// dozen connections.
+pub const DESCRIPTORS_MIN: usize = DESCRIPTORS_FOR_FILES + 24;
 /// Connections accepted from one listener before the others have their turn.
 pub const ACCEPT_BUDGET: usize = 64;
 /// How long accepting pauses when there are no file descriptors left.
@@ -151,6 +161,11 @@ pub const HEARTBEAT_DEFAULT: Duration = Duration::from_millis(100);
 pub const FRESH_DEFAULT: Duration = Duration::from_millis(800);
 /// How long a server may be unheard (`--grace`): beyond, the others go on without it.
 pub const GRACE_DEFAULT: Duration = Duration::from_secs(1);
+/// How far the time of a message may be ahead of the clocks of all other members that are linked: the primary takes
+/// the latest of theirs and this much, where its own wall clock shows more. One clock that was wrong would otherwise
+/// give its time to all later messages, since no message has an earlier time than the one before. A primary that
+/// has no other member believes its own clock.
+pub const CLOCK_AHEAD_MAX: Duration = Duration::from_secs(2);
 /// How long a dialed server may take to connect (or `--fresh`, if that is shorter: a server that is
 /// farther away could never be fresh), and then to say who it is: beyond, it is given up, and dialed
 /// again. So no dial waits for the kernel's next attempt, which comes after a second at the earliest.

@@ -71,15 +71,55 @@ fn what_is_not_ours_is_refused_and_left_as_it_is() {
         .and_then(|other| other.execute_batch("CREATE TABLE theirs (a)"))
         .unwrap();
     let other = fs::read(folder.path().join("other.db")).unwrap();
-    for content in [&[][..], b"a letter", &[0; 4096], &other] {
+    for content in [b"a letter", &[0; 4096][..], &other] {
         fs::write(&path, content).unwrap();
         let before = everything_in(folder.path());
         match SqliteStore::open(&path) {
-            Err(StoreError::Foreign(sentence)) => assert!(sentence.contains("--data")),
+            Err(error @ StoreError::NotAStore(_)) => {
+                assert!(error.to_string().contains("--data"));
+            }
             other => panic!("{other:?}"),
         }
         assert_eq!(everything_in(folder.path()), before);
     }
+}
+
+#[test]
+fn an_empty_file_holds_as_much_as_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.db");
+    fs::write(&path, b"").unwrap();
+    let mut store = SqliteStore::open(&path).unwrap();
+    assert_eq!(store.load().unwrap(), Image::empty());
+}
+
+#[test]
+fn a_store_that_has_lost_its_end_is_damaged() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.db");
+    let mut store = SqliteStore::open(&path).unwrap();
+    store.apply(one_account()).unwrap();
+    store.checkpoint().unwrap();
+    drop(store);
+    let bytes = fs::read(&path).unwrap();
+    for length in [bytes.len() - 1, bytes.len() / 2, 4096] {
+        fs::write(&path, &bytes[..length]).unwrap();
+        let refused = SqliteStore::open(&path).unwrap_err();
+        assert!(refused.is_damage(), "{length}: {refused}");
+    }
+    fs::write(&path, &bytes[..99]).unwrap();
+    let refused = SqliteStore::open(&path).unwrap_err();
+    assert!(matches!(refused, StoreError::NotAStore(_)), "{refused}");
+    fs::write(&path, &bytes).unwrap();
+    assert_eq!(
+        SqliteStore::open(&path)
+            .unwrap()
+            .load()
+            .unwrap()
+            .accounts
+            .len(),
+        1
+    );
 }
 
 #[test]
@@ -140,7 +180,7 @@ fn a_log_without_its_database_is_not_taken_for_another_ones() {
     fs::remove_file(&path).unwrap();
     let before = everything_in(folder.path());
     match SqliteStore::open(&path) {
-        Err(StoreError::Foreign(sentence)) => assert!(sentence.contains("store.db-wal")),
+        Err(StoreError::NotAStore(path)) => assert!(path.contains("store.db-wal")),
         other => panic!("{other:?}"),
     }
     assert_eq!(everything_in(folder.path()), before);

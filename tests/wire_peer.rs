@@ -90,7 +90,8 @@ fn messages_are_laid_out_in_the_order_of_their_fields() {
         "0000000000000007",
         "000003e8",
         "01",
-        "0006"
+        "0006",
+        "00"
     );
     let report = Report {
         promised: ViewNumber(1),
@@ -105,9 +106,11 @@ fn messages_are_laid_out_in_the_order_of_their_fields() {
         grace_ms: 1000,
         trusts_refused: true,
         disk_ms: 6,
+        store_damaged: false,
     };
     let ping = Ping {
         sent_at: Time(9),
+        wall_clock: Timestamp(8),
         report,
         fresh: vec![ServerId(3)],
         rumours: vec![Rumour {
@@ -247,7 +250,7 @@ fn bodies_at_and_above_their_limit() {
 
 #[test]
 fn lists_at_and_above_their_limits() {
-    const REPORT: [u8; 66] = [0; 66];
+    const REPORT: [u8; 67] = [0; 67];
     let none = &list(0, 0)[..];
     let ping = |fresh, rumours| {
         let (fresh, rumours) = (list(fresh, 2), list(rumours, 36));

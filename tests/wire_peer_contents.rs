@@ -281,6 +281,7 @@ fn parts_of_a_snapshot_at_and_above_their_limits() {
 fn a_list_beyond_its_limit_is_our_own_mistake() {
     refused(&PeerMessage::Ping(Ping {
         sent_at: Time(1),
+        wall_clock: Timestamp(1),
         report: Report::default(),
         fresh: vec![ServerId(1); SERVERS_MAX + 1],
         rumours: Vec::new(),

@@ -101,8 +101,7 @@ pub(super) struct Connections {
 impl Connections {
     /// So many connections, each of which has been greeted.
     pub fn open(address: SocketAddr, count: usize) -> Result<Self, BenchError> {
-        // One more than there will be is as good as an unlimited number.
-        crate::net::descriptors::clients_within_limit(count + 1);
+        crate::net::descriptors::raise_limit();
         let mut connections = Self {
             network: EventLoop::new(LoopConfig::default())?,
             address,

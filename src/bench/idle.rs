@@ -14,8 +14,9 @@ use std::time::Duration;
 use super::connections::{BenchError, Connections};
 use super::entrance::Entrance;
 use super::process::Process;
+use crate::limits::DESCRIPTORS_FOR_FILES;
 use crate::net::clock;
-use crate::net::descriptors::clients_within_limit;
+use crate::net::descriptors::raise_limit;
 
 /// Most clients that do nothing: what more there is has to fit beside them into a server's default.
 pub const CLIENTS_MAX: usize = 19_900;
@@ -134,7 +135,9 @@ pub fn measure_idle(
 ) -> Result<IdleFigures, IdleError> {
     // And the one that deletes the accounts.
     let wanted = BEFORE + idle.clients + 1;
-    let possible = clients_within_limit(wanted);
+    let possible = raise_limit()
+        .saturating_sub(DESCRIPTORS_FOR_FILES)
+        .min(wanted);
     if possible < wanted {
         let descriptors = wanted + (wanted - possible).max(1024);
         return Err(IdleError::Descriptors {

@@ -332,7 +332,8 @@ impl Screen {
             | NoteKind::ServerStops
             | NoteKind::SessionEnded
             | NoteKind::Closing
-            | NoteKind::SteppedDown => {}
+            | NoteKind::SteppedDown
+            | NoteKind::Damaged => {}
         }
     }
 

@@ -91,9 +91,9 @@ impl<T> EventLoop<T> {
         self.poll
             .registry()
             .register(&mut socket, token, interest)?;
-        let mut place = self.crowd.enter(peer.ip());
+        let mut place = self.place_for(peer);
         if place.is_none() && self.make_room(events) {
-            place = self.crowd.enter(peer.ip());
+            place = self.place_for(peer);
         }
         let Some(place) = place else {
             log::debug!("too many clients, {peer} is closed without a word");
@@ -105,6 +105,7 @@ impl<T> EventLoop<T> {
         };
         let connection = Connection::new(socket, peer, Origin::Accepted(tag, place), bounds);
         let key = self.registry.insert(Entry::Connection(connection));
+        self.connections += 1;
         let connection = ConnectionId::new(key);
         if matches!(place, Place::Beyond(_)) {
             self.note_beyond(connection);
@@ -119,6 +120,14 @@ impl<T> EventLoop<T> {
             },
         });
         Ok(())
+    }
+
+    /// The place of somebody who comes in; `None` if nobody more may hold a descriptor.
+    fn place_for(&mut self, peer: SocketAddr) -> Option<Place> {
+        if self.connections >= self.config.connections_max {
+            return None;
+        }
+        self.crowd.enter(peer.ip())
     }
 
     /// Cuts the one that has been beyond the caps for longest, and says whether there was one.

@@ -12,6 +12,9 @@ pub struct LoopConfig {
     pub clients_per_ip_max: usize,
     /// [`limits::REFUSALS_MAX`]
     pub refusals_max: usize,
+    /// Connections of all kinds at a time, [`super::descriptors::Share::connections_max`]: beyond, whoever comes
+    /// in is closed without a word unless somebody beyond the caps makes room, and nobody is dialed.
+    pub connections_max: usize,
     /// [`limits::EVENTS_PER_POLL`]
     pub events_per_poll: usize,
     /// [`limits::ACCEPT_BUDGET`]
@@ -44,6 +47,7 @@ impl Default for LoopConfig {
             clients_max: limits::CLIENTS_MAX_DEFAULT,
             clients_per_ip_max: limits::CLIENTS_PER_IP_MAX_DEFAULT,
             refusals_max: limits::REFUSALS_MAX,
+            connections_max: usize::MAX,
             events_per_poll: limits::EVENTS_PER_POLL,
             accept_budget: limits::ACCEPT_BUDGET,
             accept_pause: limits::ACCEPT_PAUSE,

@@ -58,9 +58,13 @@ impl<T> EventLoop<T> {
     ///
     /// # Errors
     ///
-    /// When the system has no descriptor, or no memory, for one more socket, which says nothing
-    /// about anybody else. Whatever the attempt itself meets with is an event.
+    /// When the system has no descriptor, or no memory, for one more socket, or there are as many connections
+    /// as there may be, which says nothing about anybody else. Whatever the attempt itself meets with is an
+    /// event.
     pub fn connect(&mut self, address: SocketAddr, timeout: Duration) -> io::Result<ConnectionId> {
+        if self.connections >= self.config.connections_max {
+            return Err(Errno::MFILE.into());
+        }
         let socket = Socket::new(
             Domain::for_address(address),
             Type::STREAM,
@@ -97,6 +101,7 @@ impl<T> EventLoop<T> {
         };
         let connection = Connection::new(socket, address, Origin::Dialled, bounds);
         let key = self.registry.insert(Entry::Connection(connection));
+        self.connections += 1;
         let connection = ConnectionId::new(key);
         match failure {
             Some(error) => self.failed_at_once.push(FailedAtOnce { connection, error }),

@@ -55,6 +55,8 @@ pub struct EventLoop<T> {
     pub(super) registry: Registry,
     /// The listeners in the registry.
     pub(super) listeners: Vec<ListenerId>,
+    /// How many connections there are, links included: at most the configured maximum.
+    pub(super) connections: usize,
     /// How many clients there are.
     pub(super) crowd: Crowd,
     /// Those who came in beyond a cap, oldest first. Some of them may be gone, or links by now.
@@ -101,6 +103,7 @@ impl<T> EventLoop<T> {
             polled: Events::with_capacity(config.events_per_poll),
             registry: Registry::new(),
             listeners: Vec::new(),
+            connections: 0,
             crowd: Crowd::new(
                 config.clients_max,
                 config.clients_per_ip_max,

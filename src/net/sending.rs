@@ -184,6 +184,7 @@ impl<T> EventLoop<T> {
             return;
         }
         if let Some(Entry::Connection(connection)) = self.registry.vacate(key) {
+            self.connections -= 1;
             self.crowd.leave(connection.peer().ip(), connection.place);
             if let Some(deadline) = connection.deadline {
                 self.timers.cancel(deadline);

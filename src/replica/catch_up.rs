@@ -109,7 +109,8 @@ impl Replica {
             .is_none_or(|view| view.lineage == self.identity.lineage);
         // Positions say nothing across lineages: an old copy that was forced to lead may have given
         // numbers again that stand for other ops here. All of it is replaced then.
-        let (applied, views) = match is_of_lineage {
+        // And a store that is damaged is replaced, though the log is the primary's.
+        let (applied, views) = match is_of_lineage && !self.wants_snapshot() {
             true => (self.log.commit(), self.log.marks_on_disk()),
             false => (self.log.head(), Vec::new()),
         };
@@ -258,6 +259,7 @@ impl Replica {
         self.know_servers(&cluster.servers.clone(), now);
         self.cluster = Some(cluster);
         self.damaged = false;
+        self.store_damaged = false;
         self.view_since = now;
         self.vote.in_force = self.log.in_force();
         self.save();
@@ -273,7 +275,7 @@ impl Replica {
     /// `admit`: a learner that has nearly everything, and that every member is fresh with, becomes
     /// a member.
     pub(super) fn admit(&mut self, now: Time) {
-        if !self.is_primary() || self.leaving || self.candidacy.is_some() {
+        if !self.is_primary() || self.leaving || self.gives_way(now) || self.candidacy.is_some() {
             return;
         }
         let Some(view) = self.view() else { return };

@@ -194,7 +194,10 @@ impl Replica {
             unsettled: true,
             to_send: false,
             leaving: false,
+            store_damaged: false,
+            gave_way: false,
             wall_clock: Timestamp(0),
+            own_clock: Timestamp(0),
             random: Random::new(config.seed),
             sabotage: Sabotage::default(),
             outputs: Default::default(),
@@ -292,7 +295,7 @@ impl Replica {
             let stood_no_later =
                 report.stood <= self.newest_number() && report.in_force <= self.log.persisted();
             match report.damaged {
-                true => stood_no_later || self.sabotage.damage_ignored,
+                true => stood_no_later || self.sabotage.damaged_counts,
                 false => report.newest != ViewNumber(0),
             }
         })
@@ -437,6 +440,7 @@ impl Replica {
         self.cold_at = Some(now);
         self.following = None;
         self.promised_here = None;
+        self.gave_way = false;
         let seen = self
             .record(self.identity.server)
             .map_or(0, |r| r.incarnation);

@@ -31,9 +31,14 @@ use super::descent::gossiped;
 use super::face::Note;
 use super::peers::{DeadProcess, Peer, REFUSALS_APART};
 use super::{Leading, Replica};
-use crate::limits::SERVERS_MAX;
-use crate::types::{Binding, Incarnation, Member, ServerId, Time, ViewNumber};
+use crate::limits::{CLOCK_AHEAD_MAX, SERVERS_MAX};
+use crate::types::{Binding, Incarnation, Member, ServerId, Time, Timestamp, ViewNumber};
 use crate::wire::peer::{PeerMessage, Ping, Proposal, Report, Rumour, Standing};
+
+/// A moment of this server's clock, in milliseconds.
+fn milliseconds(time: Time) -> i128 {
+    i128::from(time.0 / 1_000_000)
+}
 
 /// Refused connects that prove the end of a process.
 const REFUSALS_ENOUGH: u32 = 2;
@@ -75,6 +80,7 @@ impl Replica {
         let fresh = fresh.filter(|server| self.is_server_fresh(*server, now));
         let ping = Ping {
             sent_at: now,
+            wall_clock: self.own_clock,
             report: self.report(),
             fresh: fresh.take(SERVERS_MAX).collect(),
             rumours: self.rumours.values().cloned().take(SERVERS_MAX).collect(),
@@ -97,6 +103,9 @@ impl Replica {
         if let Some(peer) = self.peers.get_mut(&server) {
             self.unsettled |= peer.report != Some(report);
             peer.fresh_with = (ping.fresh, now);
+            // A server that has just started may not have looked at its clock yet.
+            peer.clock_ahead_ms = (ping.wall_clock != Timestamp(0))
+                .then(|| i128::from(ping.wall_clock.0) - milliseconds(now));
         }
         self.reported(server, report);
         self.highest_seen = self.highest_seen.max(report.promised).max(report.newest);
@@ -114,6 +123,24 @@ impl Replica {
         if report.newest > self.newest_number() && self.leading != Leading::No {
             // Others went on without this server, which has slept or was cut off.
             self.stop_leading(now);
+        }
+    }
+
+    /// The time of a request that was made when the wall clock showed `time`: not much later than the other
+    /// members' clocks show. Only the primary decides it: it is in the op.
+    pub(super) fn bounded_time(&self, time: Timestamp) -> Timestamp {
+        let me = self.identity.server;
+        let members = self.view().map_or(&[][..], |view| &view.members);
+        let others = members.iter().filter(|member| member.server != me);
+        let ahead = others.filter_map(|member| self.peers.get(&member.server)?.clock_ahead_ms);
+        match ahead.max() {
+            Some(ahead_ms) if !self.sabotage.own_clock => {
+                let theirs = milliseconds(self.called_at) + ahead_ms;
+                let latest = theirs + CLOCK_AHEAD_MAX.as_millis().cast_signed();
+                let latest = latest.clamp(0, i128::from(u64::MAX));
+                time.min(Timestamp(u64::try_from(latest).unwrap_or(u64::MAX)))
+            }
+            _ => time,
         }
     }
 

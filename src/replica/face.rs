@@ -144,6 +144,14 @@ pub enum Input<'a> {
         /// The last op that is in it. The journal begins behind it.
         last: LogPosition,
     },
+    /// The wall clock of this server, for the others. To be told at least as often as the heartbeat.
+    WallClock {
+        /// What it shows.
+        time: Timestamp,
+    },
+    /// The disk has lost or changed something of the store, while the journal is whole. It is known at the next
+    /// start, too, which says it again.
+    StoreDamaged,
     /// Somebody wants this server to end: hand over first.
     Leave,
 }
@@ -208,7 +216,8 @@ pub enum Output {
     },
     /// The state may be read for this client now.
     Readable(Ticket),
-    /// The request never reached the log: this server does not lead.
+    /// The request was not done, and will not be: this server does not lead. It never reached the log, or was cut
+    /// off it for good.
     Refused(Ticket),
     /// The request reached the log, and nobody here will learn what became of it.
     Abandoned(Ticket),
@@ -295,6 +304,9 @@ pub enum Note {
     FoundedBeside(SocketAddr),
     /// A server has another grace, or trusts refused connects otherwise, than this one.
     OptionsDiffer(ServerId),
+    /// The store here is damaged: the other members are asked to go on without this server, which comes back with
+    /// a snapshot.
+    GivesWay,
 }
 
 /// Why an operator's order to lead alone is not carried out. Displayed as the reason, with what to

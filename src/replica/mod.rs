@@ -28,6 +28,7 @@
 //! | [`promise`](self) | the voters' side of it: `promise`, `veto` |
 //! | [`lead`](self) | a view comes in force, and ends: `learn`; who follows whom |
 //! | [`catch_up`](self) | `install`, `learn`, `catch_up`, `admit`: everybody gets the primary's log |
+//! | [`damaged_store`](self) | a store that the disk has damaged is replaced by a snapshot of another server |
 //! | [`cold_start`](self) | a founding, a start, `cold_propose`, `cold_promise`, `resign` |
 //! | [`force`](self) | an operator's order to lead alone |
 //! | [`report`](self) | how it stands, for people and for the clients' gate |
@@ -75,6 +76,7 @@
 
 mod catch_up;
 mod cold_start;
+mod damaged_store;
 mod descent;
 mod evidence;
 mod face;
@@ -207,8 +209,14 @@ pub struct Replica {
     to_send: bool,
     /// Somebody wants this server to end.
     leaving: bool,
+    /// The store is damaged, and only another server's snapshot repairs it.
+    store_damaged: bool,
+    /// The other members were asked to go on without this process, because of that.
+    gave_way: bool,
     /// The highest time that an op carries.
     wall_clock: Timestamp,
+    /// What the wall clock of this server showed last.
+    own_clock: Timestamp,
     random: Random,
     sabotage: Sabotage,
     /// What the driver has not fetched yet.
@@ -285,13 +293,17 @@ pub struct Sabotage {
     /// A primary is forced without a look at who else is there.
     pub force_blindly: bool,
     /// A server with a damaged journal counts in a cold start whatever it has promised.
-    pub damage_ignored: bool,
+    pub damaged_counts: bool,
     /// A silent link is left as it is, however long it sleeps.
     pub sleeping_links: bool,
     /// Nobody tells others where a server is.
     pub no_gossip: bool,
     /// Time-outs do not follow the disks, and an attempt that waits for one is given up.
     pub impatient: bool,
+    /// A primary believes its own wall clock, whatever those of the others show.
+    pub own_clock: bool,
+    /// A server with a damaged store goes on as if nothing were wrong.
+    pub damage_ignored: bool,
 }
 
 impl Replica {
@@ -318,6 +330,8 @@ impl Replica {
                 entries,
             } => self.fetched(link, after, entries),
             Input::Installed { cluster, last } => self.installed(cluster, last, now),
+            Input::WallClock { time } => self.own_clock = time,
+            Input::StoreDamaged => self.store_is_damaged(),
             Input::Leave => self.leave(),
         }
         if std::mem::take(&mut self.unsettled) {
@@ -576,6 +590,7 @@ impl Replica {
             grace_ms: u32::try_from(self.config.grace.as_millis()).unwrap_or(u32::MAX),
             trusts_refused: self.config.trust_refused,
             disk_ms: Report::ms_of(self.pace.slowest(self.called_at)),
+            store_damaged: self.store_damaged,
         }
     }
 
@@ -586,6 +601,7 @@ impl Replica {
     /// Everything that may have become possible, in the order of what it makes unnecessary.
     fn settle(&mut self, now: Time) {
         self.resign_if_lost(now);
+        self.give_way_if_damaged(now);
         self.try_decide(now);
         self.become_active(now);
         self.stand_or_wait(now);

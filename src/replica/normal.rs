@@ -22,6 +22,7 @@ impl Replica {
     /// up before a change of view and comes to the log during it waits for its end.
     pub(super) fn request(&mut self, ticket: Ticket, time: Timestamp, payload: &[u8]) {
         if self.serves() {
+            let time = self.bounded_time(time);
             self.wall_clock = self.wall_clock.max(time);
             self.append(Some(ticket), time, payload);
         } else if self.holds_back() {
@@ -172,8 +173,14 @@ impl Replica {
             return false;
         }
         let last = self.log.head();
+        // What a view in force lacks is in no later view either. Before it is in force, another candidate may still
+        // bring what is cut off here.
+        let is_final = self.following.as_ref().is_some_and(|it| it.in_force);
         for ticket in self.log.truncate(after) {
-            self.outputs.push_back(Output::Abandoned(ticket));
+            self.outputs.push_back(match is_final {
+                true => Output::Refused(ticket),
+                false => Output::Abandoned(ticket),
+            });
         }
         self.outputs.push_back(Output::Truncate { after });
         self.note(Note::Cut { after, last });

@@ -87,6 +87,9 @@ pub(super) struct Peer {
     /// Whether it may be admitted again after it was excluded for its disk. It outlasts the
     /// process.
     pub ban: Ban,
+    /// By how many milliseconds its wall clock is ahead of this server's clock of time that has passed, as it was
+    /// last heard; `None` before it was.
+    pub clock_ahead_ms: Option<i128>,
     /// How far it has this server's log; `None` unless this server leads, and it has answered.
     pub progress: Option<Progress>,
     /// Its next dial.
@@ -191,6 +194,7 @@ impl Peer {
             leaving: false,
             slowness: Slowness::default(),
             ban: Ban::default(),
+            clock_ahead_ms: None,
             progress: None,
             dial: Dial::new(dial_at),
         }
@@ -353,7 +357,7 @@ impl Replica {
         if let Some(lead) = self.lead_message() {
             self.send_by(link, PeerMessage::Lead(lead));
         }
-        if self.leaving {
+        if self.leaving || self.gave_way {
             self.send_by(link, PeerMessage::Leave);
         }
     }

@@ -60,7 +60,8 @@ impl Replica {
         let Some(view) = self.view() else {
             return false;
         };
-        if !self.is_intact() || self.leaving && !self.leads_alone() {
+        let makes_way = self.leaving || self.gives_way(now);
+        if !self.is_intact() || makes_way && !self.leads_alone() {
             return false;
         }
         let someone_lost = view.members.iter().any(|m| self.is_lost(*m, now));

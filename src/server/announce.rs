@@ -234,6 +234,10 @@ impl Server {
                 "server {server} was started with another --grace or --trust-refused than this one: \
                  until they are alike, the shorter grace and --trust-refused no count"
             ),
+            Note::GivesWay => log::warn!(
+                "the store here is damaged: the other servers are asked to go on without this one, which comes \
+                 back with a snapshot"
+            ),
         }
     }
 }

@@ -7,9 +7,9 @@ use crate::chat::{Effects, State};
 use crate::limits::{STORE_LAG_BYTES_MAX, UNCOMMITTED_BYTES_MAX};
 use crate::net::{ConnectionId, clock};
 use crate::replica::{Entry, Input, LinkId, Note, Output, Ticket, apply_to_cluster};
-use crate::store::{Batch, Found, Query, StoreAnswer};
+use crate::store::{Batch, Found, MakeSnapshotError, Query, StoreAnswer, StoreError};
 use crate::types::{ChatOp, Cluster, ErrorCode, Op, OpNumber, Outcome, RequestNumber, Time};
-use crate::wire::message::Answer;
+use crate::wire::message::{Answer, Refusal};
 use crate::wire::operation::decode_op;
 
 use super::accounts::refusal_of;
@@ -240,12 +240,82 @@ impl Server {
                     self.store_durable = op;
                     self.release_journal()?;
                 }
+                StoreAnswer::Unreadable { ticket, error } => {
+                    self.store_is_damaged(&error)?;
+                    self.unreadable(QueryTicket(ticket), &error);
+                }
                 StoreAnswer::Snapshot(made) => self.snapshot_made(made),
-                StoreAnswer::SnapshotFailed(error) => self.snapshot_failed(&error),
-                StoreAnswer::Failed(error) => return Err(error.into()),
+                StoreAnswer::SnapshotFailed(error) => {
+                    if let MakeSnapshotError::Store(error) = &error
+                        && error.is_damage()
+                    {
+                        self.store_is_damaged(error)?;
+                    }
+                    self.snapshot_failed(&error);
+                }
+                StoreAnswer::Failed(error) => {
+                    if error.is_damage() {
+                        self.store_is_damaged(&error)?;
+                    }
+                    return Err(error.into());
+                }
             }
         }
         Ok(())
+    }
+
+    /// The disk has changed something of the store: it is replaced by another server's as soon as one is in sync,
+    /// and until then what is whole is served.
+    fn store_is_damaged(&mut self, error: &StoreError) -> Result<(), Fatal> {
+        if !self.disk.has_damaged_store() {
+            log::error!("{error}");
+            self.disk.note_damaged_store(&error.to_string())?;
+            self.replica.handle_input(Input::StoreDamaged, self.now);
+        }
+        Ok(())
+    }
+
+    /// What a connection has asked the store for is damaged.
+    fn unreadable(&mut self, ticket: QueryTicket, error: &StoreError) {
+        let Some(id) = self.queries.remove(&ticket) else {
+            return;
+        };
+        let Some(client) = self.clients.get_mut(&id) else {
+            return;
+        };
+        let message = match error {
+            StoreError::DamagedMessage { id, .. } => Some(*id),
+            _ => None,
+        };
+        if client.task_query != Some(ticket) {
+            return self.feed_unreadable(id, ticket, message);
+        }
+        client.task_query = None;
+        let refusal = self.refusal_of_damage(message);
+        self.refuse_task(id, refusal);
+    }
+
+    /// What somebody gets who has asked for something that is damaged here.
+    pub(super) fn refusal_of_damage(&self, message: Option<OpNumber>) -> Refusal {
+        let what = match message {
+            Some(id) => format!("message {id} is"),
+            None => "a part of this is".to_owned(),
+        };
+        match self.replica.has_whole_member(self.now) {
+            true => Refusal::new(
+                ErrorCode::Busy,
+                format!(
+                    "{what} damaged on this server's disk, and another server takes over: try again"
+                ),
+            ),
+            false => Refusal::new(
+                ErrorCode::Damaged,
+                format!(
+                    "{what} damaged on this server's disk, and no other server is there that has it; the rest can \
+                     be read"
+                ),
+            ),
+        }
     }
 
     /// Looks how far the store is behind, and the other servers. Beyond the limits no further
@@ -267,6 +337,10 @@ impl Server {
 
     /// Lets go of what neither this server nor another one will want out of the journal.
     pub(super) fn release_journal(&mut self) -> Result<(), Fatal> {
+        if self.disk.has_damaged_store() {
+            // No snapshot can be made: others get what they lack out of the journal, or not at all.
+            return Ok(());
+        }
         let needed_by_others = OpNumber(self.replica.oldest_needed().0.saturating_sub(1));
         let up_to = self
             .store_durable

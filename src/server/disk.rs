@@ -3,11 +3,12 @@
 //! Its slot with the superblock and the journal. A server that has joined no cluster yet has an
 //! empty slot: it becomes a server with data when the replica first says so.
 
+use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 
-use super::{Fatal, generation};
-use crate::journal::storage::{DiskStorage, Slot, leftovers};
+use super::{Fatal, StartError, generation};
+use crate::journal::storage::{DiskStorage, Slot, Storage, leftovers};
 use crate::journal::superblock::{self, FolderMark, Superblock, SuperblockFile};
 use crate::journal::{Cursor, Journal, JournalError};
 use crate::limits::PREPARE_BYTES_MAX;
@@ -42,6 +43,8 @@ pub(super) struct Disk {
     /// The journal was damaged, and what took its place was once safe up to here. Until it is so
     /// again, the superblock keeps saying it: a next start has to know.
     was_in_force: OpNumber,
+    /// The generation whose store is known to be damaged.
+    damaged_store: Option<u32>,
 }
 
 impl Disk {
@@ -54,6 +57,7 @@ impl Disk {
             journal: None,
             member_address,
             was_in_force: OpNumber::ZERO,
+            damaged_store: None,
         }
     }
 
@@ -76,6 +80,7 @@ impl Disk {
             superblock: Some(superblock),
             journal: Some(journal),
             was_in_force,
+            damaged_store: None,
         }
     }
 
@@ -92,6 +97,35 @@ impl Disk {
     /// Which journal and store count.
     pub fn generation(&self) -> u32 {
         self.superblock.as_ref().map_or(0, |it| it.generation)
+    }
+
+    /// Whether the store is known to be damaged.
+    pub fn has_damaged_store(&self) -> bool {
+        self.damaged_store == Some(self.generation())
+    }
+
+    /// Looks whether a process before this one has found the store to be damaged.
+    pub fn look_for_damage(&mut self) -> Result<(), StartError> {
+        let mark = generation::damage_mark(self.generation());
+        let storage = DiskStorage::open(self.slot.directory())?;
+        if storage.list()?.contains(&mark) {
+            self.damaged_store = Some(self.generation());
+        }
+        Ok(())
+    }
+
+    /// The store is damaged: from now on every start knows it, until another store has taken its place.
+    pub fn note_damaged_store(&mut self, reason: &str) -> Result<(), Fatal> {
+        if self.has_damaged_store() {
+            return Ok(());
+        }
+        let mark = generation::damage_mark(self.generation());
+        let path = self.slot.directory().join(&mark);
+        DiskStorage::open(self.slot.directory())
+            .and_then(|mut storage| write_mark(&mut storage, &mark, reason))
+            .map_err(|source| io_error(&path, source))?;
+        self.damaged_store = Some(self.generation());
+        Ok(())
     }
 
     /// Keeps another member address from now on.
@@ -254,7 +288,18 @@ impl Disk {
     }
 }
 
-fn io_error(folder: &std::path::Path, source: std::io::Error) -> JournalError {
+fn write_mark(storage: &mut dyn Storage, mark: &str, reason: &str) -> io::Result<()> {
+    // A start may have been unable to look for it.
+    if storage.list()?.iter().any(|name| name == mark) {
+        return Ok(());
+    }
+    let mut file = storage.create(mark)?;
+    file.write_at(reason.as_bytes(), 0)?;
+    file.sync()?;
+    storage.sync_directory()
+}
+
+fn io_error(folder: &std::path::Path, source: io::Error) -> JournalError {
     JournalError::Io {
         action: "create",
         file: folder.display().to_string(),

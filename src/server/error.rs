@@ -8,6 +8,7 @@ use crate::chat::InvalidImage;
 use crate::journal::JournalError;
 use crate::journal::storage::{ClaimError, ExamineError};
 use crate::journal::superblock::SuperblockError;
+use crate::net::descriptors::TooFew;
 use crate::net::secure::InvalidKey;
 use crate::replica::InvalidLog;
 use crate::store::StoreError;
@@ -89,6 +90,9 @@ pub enum StartError {
         /// What the system says.
         source: io::Error,
     },
+    /// The process may not open enough files and connections.
+    #[error(transparent)]
+    Descriptors(#[from] TooFew),
     /// The superblock.
     #[error(transparent)]
     Superblock(#[from] SuperblockError),
@@ -106,6 +110,12 @@ pub enum StartError {
     Mismatch {
         /// In which way.
         reason: String,
+    },
+    /// An earlier process has found damage in the store.
+    #[error("the store {path} was found to be damaged by an earlier process")]
+    MarkedStore {
+        /// Its file.
+        path: String,
     },
     /// The store's state contradicts itself.
     #[error("the store is damaged: {0}; put the folder back from a backup: nothing was changed")]

@@ -15,7 +15,7 @@ use crate::limits::{CONNECTION_REQUESTS_MAX, PAGE_MESSAGES_MAX};
 use crate::net::ConnectionId;
 use crate::store::{Query, Range, Scope, StoredMessage};
 use crate::types::{AccountId, ConversationId, OpNumber};
-use crate::wire::message::{Deliver, MessageView, Push};
+use crate::wire::message::{Deliver, MessageView, NoteKind, Push};
 
 /// What a connection has got, and what it has still to get.
 pub(super) struct Feed {
@@ -118,6 +118,13 @@ impl Feed {
             self.own.pop_front();
         }
         self.own.front() != Some(&id)
+    }
+
+    /// Everything up to `newest` is left out.
+    fn skip(&mut self, newest: OpNumber) {
+        self.position = newest;
+        self.own.clear();
+        self.phase = Phase::Live;
     }
 
     /// A page was the last that there was, as of the op at which it was asked for.
@@ -261,6 +268,43 @@ impl Server {
         if !more {
             client.feed.reached(asked_at);
         }
+        self.unread_sent(id);
+        self.pump(id);
+        self.unblock(id);
+    }
+
+    /// A page for a connection's feed cannot be read, because of damage. Where another server is about to take over,
+    /// the feed stays where it is, and goes on there. Otherwise what is damaged is passed over with a note, and
+    /// everything else is delivered.
+    pub(super) fn feed_unreadable(
+        &mut self,
+        id: ConnectionId,
+        ticket: QueryTicket,
+        message: Option<OpNumber>,
+    ) {
+        let takes_over = self.replica.has_whole_member(self.now);
+        let newest = self.applied;
+        let Some(client) = self.clients.get_mut(&id) else {
+            return;
+        };
+        let Some((_, asked_at)) = client.feed.asked.take_if(|(asked, _)| *asked == ticket) else {
+            return;
+        };
+        if takes_over {
+            return;
+        }
+        let sentence = match message {
+            Some(message) => {
+                client.feed.pass(message);
+                format!("message {message} is damaged on this server's disk, and is left out")
+            }
+            None => {
+                client.feed.skip(asked_at.max(newest));
+                "messages are damaged on this server's disk, and older ones than now are left out"
+                    .to_owned()
+            }
+        };
+        self.write_note(id, NoteKind::Damaged, &sentence);
         self.unread_sent(id);
         self.pump(id);
         self.unblock(id);

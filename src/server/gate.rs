@@ -5,7 +5,7 @@
 //! the primary for good, nobody is left hanging: what was asked is answered, and nobody is logged
 //! in any more.
 
-use super::connection::Step;
+use super::connection::{ClientConnection, Committing, Step};
 use super::{Alarm, Server};
 use crate::limits::WRITES_WAIT_TOLD_AFTER;
 use crate::net::ConnectionId;
@@ -217,28 +217,55 @@ impl Server {
                 self.leave(id);
             }
         }
+        if self.owes_outcomes() {
+            let at = self.now + self.options.grace;
+            self.network.set_timer(at, Alarm::Outcomes);
+        }
     }
 
-    /// Answers everything that a connection has asked: what has reached the log may be done or
-    /// not, everything else was not.
+    /// Answers what a connection has asked and what has not reached the log: it was not done. What has reached it
+    /// is answered as soon as the next primary's log says what became of it; see [`Self::give_up_outcomes`].
     fn give_up_requests(&mut self, id: ConnectionId) {
         let not_done = self.refusal_at_gate();
         let Some(client) = self.clients.get_mut(&id) else {
             return;
         };
-        let unknown = || Some(ErrorCode::UnknownOutcome.into());
-        for request in &mut client.in_flight {
-            request.refusal = request.refusal.take().or_else(unknown);
+        match client.step.as_deref() {
+            Some(Step::SendUnread) => self.end_task(id),
+            // Nobody is logged in here any more. The session may be there, and is resumed elsewhere.
+            Some(Step::Commit(Committing::OpenSession(_))) => {
+                self.refuse_task(id, ErrorCode::UnknownOutcome.into());
+            }
+            Some(Step::Commit(_)) => {}
+            _ => self.refuse_task(id, not_done),
         }
-        let is_in_log = matches!(client.step.as_deref(), Some(Step::Commit(_)));
-        let is_answered = matches!(client.step.as_deref(), Some(Step::SendUnread));
-        self.answer_refused(id);
-        if is_answered {
-            self.end_task(id);
-        } else if is_in_log {
-            self.refuse_task(id, ErrorCode::UnknownOutcome.into());
-        } else {
-            self.refuse_task(id, not_done);
+    }
+
+    /// Some of what clients have asked is in the log, and it is not known yet what becomes of it.
+    pub(super) fn owes_outcomes(&self) -> bool {
+        self.clients.values().any(|client| client.awaits_outcome())
+    }
+
+    /// The next primary's log has said nothing about these requests for too long: they may be done or not.
+    pub(super) fn give_up_outcomes(&mut self) {
+        if self.gate.open && !self.is_saying_farewell() {
+            return;
+        }
+        let waiting = self.clients.iter();
+        let waiting = waiting.filter_map(|(id, client)| client.awaits_outcome().then_some(*id));
+        for id in waiting.collect::<Vec<_>>() {
+            let Some(client) = self.clients.get_mut(&id) else {
+                continue;
+            };
+            for request in &mut client.in_flight {
+                let unknown = || Some(ErrorCode::UnknownOutcome.into());
+                request.refusal = request.refusal.take().or_else(unknown);
+            }
+            let is_in_log = matches!(client.step.as_deref(), Some(Step::Commit(_)));
+            self.answer_refused(id);
+            if is_in_log {
+                self.refuse_task(id, ErrorCode::UnknownOutcome.into());
+            }
         }
     }
 
@@ -247,5 +274,13 @@ impl Server {
         for id in self.clients.keys().copied().collect::<Vec<_>>() {
             self.unblock(id);
         }
+    }
+}
+
+impl ClientConnection {
+    /// Something that it has asked is in the log, and has no answer yet.
+    fn awaits_outcome(&self) -> bool {
+        let is_in_log = matches!(self.step.as_deref(), Some(Step::Commit(_)));
+        is_in_log || self.in_flight.iter().any(|it| it.refusal.is_none())
     }
 }

@@ -14,7 +14,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::journal::storage::leftovers;
+use crate::journal::storage::{Storage, leftovers};
 
 const JOURNAL: &str = "journal";
 const STORE: &str = "store";
@@ -28,6 +28,32 @@ pub(super) fn journal(slot: &Path, generation: u32) -> PathBuf {
 /// The store's file.
 pub(super) fn store(slot: &Path, generation: u32) -> PathBuf {
     slot.join(format!("{}{STORE_SUFFIX}", numbered(STORE, generation)))
+}
+
+/// The name of the file that says of a generation's store that it is damaged, and how. It belongs to the generation,
+/// and goes with it: the next one's store is whole.
+pub(super) fn damage_mark(generation: u32) -> String {
+    format!("{}{STORE_SUFFIX}-damage", numbered(STORE, generation))
+}
+
+/// Puts a store that cannot be used aside, so that its place is free for one that is made anew, and takes the mark
+/// of its damage away. What was put aside before makes way.
+pub(super) fn set_store_aside(storage: &mut dyn Storage, generation: u32) -> io::Result<()> {
+    let store = format!("{}{STORE_SUFFIX}", numbered(STORE, generation));
+    let names = storage.list()?;
+    for suffix in ["", "-wal", "-shm"] {
+        let name = format!("{store}{suffix}");
+        if names.contains(&name) {
+            storage.rename(&name, &format!("{store}-aside{suffix}"))?;
+        }
+    }
+    storage.sync_directory()?;
+    let mark = damage_mark(generation);
+    if names.contains(&mark) {
+        storage.remove(&mark)?;
+        storage.sync_directory()?;
+    }
+    Ok(())
 }
 
 /// Where a snapshot is made that goes to another server.

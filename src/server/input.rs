@@ -92,7 +92,6 @@ impl Server {
             return true;
         };
         client.task.is_some()
-            || self.is_saying_farewell()
             || self.lags()
             || client.in_flight.len() >= CONNECTION_REQUESTS_MAX
             || client.feed.is_full()

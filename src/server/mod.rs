@@ -93,7 +93,7 @@ use crate::limits::{
     SEND_QUEUE_BYTES_MAX_BEFORE_LOGIN, TURN_WORK_TIME_MAX,
 };
 use crate::net::{Bounds, ConnectionId, Event, EventLoop, Excess, clock};
-use crate::replica::Replica;
+use crate::replica::{Input, Replica};
 use crate::store::{StoreAnswer, StoreWorker};
 use crate::types::{
     AccountId, Cluster, ErrorCode, Name, NumberMap, OpNumber, RequestNumber, Time, Timestamp,
@@ -225,6 +225,9 @@ impl Server {
         self.wall_clock = clock::wall_clock();
         self.sync_time = Duration::ZERO;
         let started = self.now;
+        let time = self.wall_clock;
+        self.replica
+            .handle_input(Input::WallClock { time }, self.now);
 
         // What other servers say is taken in here, and clients' requests only behind it.
         for event in events.drain(..) {
@@ -319,6 +322,7 @@ impl Server {
             Alarm::Member => self.try_member_address()?,
             Alarm::Service => self.try_service_again()?,
             Alarm::WritesWait => self.tell_that_writes_wait(),
+            Alarm::Outcomes => self.give_up_outcomes(),
             Alarm::Stop => {}
         }
         Ok(())
@@ -449,6 +453,8 @@ enum Alarm {
     Service,
     /// Requests may have waited for long.
     WritesWait,
+    /// Requests that were in the log when this server stopped being the primary may have no outcome still.
+    Outcomes,
     /// A stopping server looks whether all is sent.
     Stop,
 }

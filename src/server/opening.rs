@@ -13,11 +13,11 @@ use super::generation;
 use super::{StartError, random};
 use crate::chat::State;
 use crate::chat::change::Image;
-use crate::journal::storage::{DiskStorage, Slot};
+use crate::journal::storage::{DiskStorage, Slot, Storage};
 use crate::journal::superblock::{Superblock, SuperblockFile};
 use crate::journal::{Journal, JournalError, Recovery};
 use crate::replica::{Entry, FOUNDER, InvalidLog};
-use crate::store::{SqliteStore, Store, remove_snapshot};
+use crate::store::{SqliteStore, Store, StoreError, remove_snapshot};
 use crate::types::{Cluster, ClusterId, Incarnation, Lineage, OpNumber, ServerId, Vote};
 
 /// What a slot held, or was founded with.
@@ -43,20 +43,35 @@ pub(super) struct Opened {
 
 /// Why what is there cannot be used.
 enum Unusable {
-    /// The disk has lost or changed something.
+    /// The disk has lost or changed something of the store. The journal may have all that is needed.
+    Store(StartError),
+    /// The disk has lost or changed something of the journal, or of both.
     Damaged(StartError),
     /// Everything else.
     Other(StartError),
 }
 
+impl Unusable {
+    fn into_error(self) -> StartError {
+        match self {
+            Self::Store(error) | Self::Damaged(error) | Self::Other(error) => error,
+        }
+    }
+}
+
 impl<T: Into<StartError>> From<T> for Unusable {
     fn from(error: T) -> Self {
         match error.into() {
-            error @ (StartError::Journal(
+            error @ StartError::Journal(
                 JournalError::Damaged { .. } | JournalError::Missing { .. },
-            )
-            | StartError::Image(_)) => Self::Damaged(error),
-            StartError::Store(error) if error.is_damage() => Self::Damaged(error.into()),
+            ) => Self::Damaged(error),
+            error @ StartError::Image(_) => Self::Store(error),
+            // In a folder with a superblock, what has the store's name was the store.
+            StartError::Store(error)
+                if error.is_damage() || matches!(error, StoreError::NotAStore(_)) =>
+            {
+                Self::Store(error.into())
+            }
             error => Self::Other(error),
         }
     }
@@ -65,23 +80,24 @@ impl<T: Into<StartError>> From<T> for Unusable {
 impl Opened {
     /// Opens what is in a claimed slot. The process that does is a new incarnation.
     pub fn of(slot: Slot, member_address: SocketAddr) -> Result<Self, StartError> {
-        let storage = DiskStorage::open(slot.directory())?;
+        let mut storage = DiskStorage::open(slot.directory())?;
         remove_snapshot(generation::outgoing(slot.directory()))?;
         remove_snapshot(generation::incoming(slot.directory()))?;
-        let (file, superblock) = SuperblockFile::open(Box::new(storage))?;
+        let file = DiskStorage::open(slot.directory())?;
+        let (file, superblock) = SuperblockFile::open(Box::new(file))?;
         let Some(mut superblock) = superblock else {
             return Self::empty(slot, file, member_address);
         };
         superblock.member_address = member_address;
         let mut image = None;
-        match Whole::open(&slot, &superblock, &mut image) {
+        match Whole::open_or_rebuild(&slot, &mut storage, &superblock, &mut image) {
             Ok(whole) => {
                 generation::remove_old(slot.directory(), superblock.generation)?;
                 begin_process(&mut superblock, &slot);
                 Self::whole(slot, file, superblock, whole)
             }
             Err(Unusable::Other(error)) => Err(error),
-            Err(Unusable::Damaged(error)) => {
+            Err(Unusable::Store(error) | Unusable::Damaged(error)) => {
                 let cluster = image.and_then(|image| image.cluster);
                 // Nobody could repair the only server that there is.
                 if !has_others(&superblock, cluster.as_ref()) {
@@ -144,8 +160,10 @@ impl Opened {
         // something.)
         let knows_nothing = image.applied == OpNumber::ZERO && log.is_empty();
         let is_founder = superblock.server == FOUNDER && superblock.generation == 0;
+        let mut disk = Disk::with_data(slot, file, superblock.clone(), journal, false);
+        disk.look_for_damage()?;
         Ok(Self {
-            disk: Disk::with_data(slot, file, superblock.clone(), journal, false),
+            disk,
             superblock: Some(superblock),
             store,
             image,
@@ -251,6 +269,46 @@ struct Whole {
 }
 
 impl Whole {
+    /// As [`Self::open`]. A store that is damaged, or was found to be by an earlier process, is made anew if the
+    /// journal still has every op: nobody else is needed for that.
+    fn open_or_rebuild(
+        slot: &Slot,
+        storage: &mut DiskStorage,
+        superblock: &Superblock,
+        found: &mut Option<Image>,
+    ) -> Result<Self, Unusable> {
+        let mark = generation::damage_mark(superblock.generation);
+        let is_marked = storage.list().map_err(StartError::from)?.contains(&mark);
+        let opened = Self::open(slot, superblock, found);
+        let is_damaged = match &opened {
+            Ok(_) => is_marked,
+            Err(unusable) => matches!(unusable, Unusable::Store(_)),
+        };
+        if !is_damaged {
+            return opened;
+        }
+        let path = generation::store(slot.directory(), superblock.generation);
+        let path = path.display();
+        let is_open = opened.is_ok();
+        let why = opened.map_or_else(Unusable::into_error, |_| StartError::MarkedStore {
+            path: path.to_string(),
+        });
+        let (journal, recovery) = open_journal(slot, superblock)?;
+        drop(journal);
+        if recovery.first > OpNumber(1) {
+            return match is_open {
+                true => Self::open(slot, superblock, found),
+                false => Err(Unusable::Store(why)),
+            };
+        }
+        log::error!("{why}");
+        log::warn!(
+            "the store is made anew from the journal, and {path} is put aside as {path}-aside"
+        );
+        generation::set_store_aside(storage, superblock.generation).map_err(StartError::from)?;
+        Self::open(slot, superblock, found)
+    }
+
     /// Opens both, and compares them. What the store says comes out by `found` as soon as it is
     /// read.
     fn open(

@@ -18,6 +18,7 @@ impl Server {
     /// Begins a request, or leaves it where it is until it may begin.
     pub(super) fn begin(&mut self, id: ConnectionId, asked: Asked<'_>, consumed: usize) -> Taken {
         let now = self.now;
+        let held = self.replica.holds_back() && self.gate.is_open() && !self.is_saying_farewell();
         let client = self
             .clients
             .get_mut(&id)
@@ -29,7 +30,6 @@ impl Server {
         if !pipelined && !client.in_flight.is_empty() {
             return Taken::Waits;
         }
-        let held = self.replica.holds_back() && self.gate.is_open();
         if held && asked.request.as_ref().is_ok_and(|it| !needs_no_primary(it)) {
             self.gate.note_waiting();
             return Taken::Waits;
@@ -55,7 +55,12 @@ impl Server {
             return Ok(());
         }
         let now = self.now;
-        let refusal = (!self.replica.serves()).then(|| self.refusal_at_gate());
+        let refusal = match self.replica.serves() {
+            true => self
+                .has_handed_over()
+                .then(|| ErrorCode::ShuttingDown.into()),
+            false => Some(self.refusal_at_gate()),
+        };
         let client = self
             .clients
             .get_mut(&id)

@@ -79,6 +79,14 @@ impl Server {
     /// A link is to get everything.
     pub(super) fn send_snapshot(&mut self, id: ConnectionId) {
         self.transfers.outgoing.remove(&id);
+        if self.disk.has_damaged_store() {
+            // Whoever got it would find the damage, and ask again and again.
+            let name = self.name_of_link(id);
+            return self.complain(
+                &name,
+                "gets no snapshot, since the store here is damaged: start a server that has everything",
+            );
+        }
         if !self.transfers.wanted.contains(&id) {
             self.transfers.wanted.push_back(id);
         }

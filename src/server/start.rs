@@ -19,7 +19,7 @@ use crate::journal::storage::{ClaimError, DataDirectory};
 use crate::journal::superblock::Superblock;
 use crate::limits::NEIGHBOURS_MAX;
 use crate::net::{EventLoop, Listener, LoopConfig, clock, descriptors};
-use crate::replica::{Config, Identity, Replica, Start, ancestor_of};
+use crate::replica::{Config, Identity, Input, Replica, Start, ancestor_of};
 use crate::store::StoreWorker;
 use crate::types::{Incarnation, OpNumber};
 
@@ -41,9 +41,18 @@ impl Server {
     /// Everything up to the first turn.
     pub(super) fn start(options: Options) -> Result<Self, StartError> {
         let key = options.cluster_key.as_deref().map(key::read).transpose()?;
-        let clients_max = descriptors::clients_within_limit(options.max_clients);
+        let share = descriptors::share_out(options.max_clients)?;
+        if share.clients_max < options.max_clients {
+            log::info!(
+                "the limit of file descriptors leaves room for {} clients at a time, and not for {}",
+                share.clients_max,
+                options.max_clients
+            );
+        }
         let mut network = EventLoop::new(LoopConfig {
-            clients_max,
+            clients_max: share.clients_max,
+            refusals_max: share.refusals_max,
+            connections_max: share.connections_max,
             clients_per_ip_max: options.max_clients_per_ip,
             ..LoopConfig::default()
         })?;
@@ -283,7 +292,14 @@ fn begin(
         damaged: opened.damaged,
         force: options.force_primary,
     };
-    Ok(Replica::start(start, config, now)?)
+    let mut replica = Replica::start(start, config, now)?;
+    if opened.disk.has_damaged_store() {
+        log::warn!(
+            "the store is damaged in part: it is replaced as soon as another server has all of it"
+        );
+        replica.handle_input(Input::StoreDamaged, now);
+    }
+    Ok(replica)
 }
 
 /// Who a server is whose superblock this is, with the address that the others are told.

@@ -20,6 +20,10 @@ const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(20);
 /// overtake the last answer on its way.
 const GOODBYE_TIME: Duration = Duration::from_millis(200);
 
+/// How long requests that go on coming are refused, with the new primary's address, before connections are closed:
+/// who gets no answer at all does not know that nothing was done.
+const REFUSING_TIME: Duration = Duration::from_millis(100);
+
 /// How far the store may be behind for a stopping server to wait for it.
 const LAG_BYTES_MAX: usize = 4 * 1024 * 1024;
 
@@ -27,7 +31,10 @@ const LAG_BYTES_MAX: usize = 4 * 1024 * 1024;
 pub(super) struct Stopping {
     /// When it began.
     since: Time,
-    /// When clients began to be told; `None` while the others are asked to go on alone.
+    /// Since when nobody counts on this server any more, and no client waits for what became of a request; `None`
+    /// while the others are asked to go on alone.
+    handed_over: Option<Time>,
+    /// When clients began to be told; `None` before.
     farewell: Option<Time>,
 }
 
@@ -41,6 +48,7 @@ impl Server {
         log::info!("stopping, after {signal:?}; once more to stop at once");
         self.stopping = Some(Stopping {
             since: self.now,
+            handed_over: None,
             farewell: None,
         });
         self.replica.handle_input(Input::Leave, self.now);
@@ -54,14 +62,36 @@ impl Server {
         farewell.is_some()
     }
 
+    /// Requests are refused, if they have not begun.
+    pub(super) fn has_handed_over(&self) -> bool {
+        let handed_over = self.stopping.as_ref().and_then(|it| it.handed_over);
+        handed_over.is_some()
+    }
+
     /// At the end of a turn: whether there is another one.
     pub(super) fn flow(&mut self) -> Result<Flow, Fatal> {
-        let Some(Stopping { since, farewell }) = self.stopping else {
+        let may_leave = self.replica.may_leave();
+        let owes_outcomes = self.owes_outcomes();
+        let has_clients = self.network.clients() > 0;
+        let Some(Stopping {
+            since,
+            handed_over,
+            farewell,
+        }) = &mut self.stopping
+        else {
             return Ok(Flow::Goes);
         };
+        // What was in the log is answered as soon as the next primary says what became of it.
+        if may_leave && !owes_outcomes {
+            handed_over.get_or_insert(self.now);
+        }
+        // Whoever has just got an answer may have asked again, and is told that this was not done.
+        let has_answered =
+            handed_over.is_some_and(|at| !has_clients || self.now.since(at) > REFUSING_TIME);
+        let (since, farewell) = (*since, *farewell);
         let farewell = match farewell {
             Some(farewell) => farewell,
-            None if self.replica.may_leave() || self.now.since(since) > HANDOVER_TIME_MAX => {
+            None if has_answered || self.now.since(since) > HANDOVER_TIME_MAX => {
                 self.begin_farewell(since)?;
                 self.now
             }
@@ -90,15 +120,17 @@ impl Server {
         }
         self.stopping = Some(Stopping {
             since,
+            handed_over: Some(self.now),
             farewell: Some(self.now),
         });
         // Its own address stays bound as long as it lives: a refused connect means that it does not.
         self.look_at_service()
     }
 
-    /// Tells everybody, and closes the connections. What is on its way through the log was
-    /// answered when the turn settled; what still waits for a worker cannot be waited for.
+    /// Tells everybody, and closes the connections. What has been read and not begun is refused; what still waits
+    /// for a worker cannot be waited for.
     fn say_farewell(&mut self) {
+        self.give_up_outcomes();
         let ids: Vec<ConnectionId> = self.clients.keys().copied().collect();
         let me = self.replica.identity().server;
         let sentence = match self.replica.leader().filter(|leader| leader.server != me) {
@@ -107,6 +139,7 @@ impl Server {
         };
         for id in ids {
             self.abandon_task(id, ErrorCode::ShuttingDown);
+            self.work_off(id);
             self.write_note(id, NoteKind::ServerStops, &sentence);
             self.close(id);
         }
@@ -122,7 +155,13 @@ impl Server {
             log::info!("stopped; the journal holds everything up to op {applied}");
             return Ok(());
         }
-        self.store.stop()?;
+        let mut disk = self.disk;
+        if let Err(error) = self.store.stop() {
+            if error.is_damage() {
+                disk.note_damaged_store(&error.to_string())?;
+            }
+            return Err(error.into());
+        }
         log::info!("stopped; everything up to op {applied} is on disk");
         Ok(())
     }

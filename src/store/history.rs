@@ -167,7 +167,11 @@ fn page(
     let mut messages = Vec::new();
     let mut text_bytes = 0;
     for id in ids.iter().take(limit) {
-        let message = message(connection, range, *id, &mut names)?;
+        let message = match message(connection, range, *id, &mut names) {
+            // What is whole is handed out first: the next page begins with what is not.
+            Err(problem) if problem.is_damage() && !messages.is_empty() => break,
+            found => found.map_err(|problem| problem.of_message(OpNumber(id.cast_unsigned())))?,
+        };
         text_bytes += message.text.len();
         if text_bytes > PAGE_TEXT_BYTES_MAX && !messages.is_empty() {
             break;

@@ -22,6 +22,8 @@ pub struct MemoryStore {
     since: Vec<Batch>,
     /// How many of `since` had come at each commit since then.
     commits: Vec<usize>,
+    /// Messages that cannot be read any more.
+    damaged: BTreeSet<OpNumber>,
 }
 
 impl MemoryStore {
@@ -61,7 +63,22 @@ impl MemoryStore {
             synced: state,
             since: Vec::new(),
             commits: Vec::new(),
+            damaged: self.damaged.clone(),
         }
+    }
+
+    /// Damages one of its messages on the disk, `nth` of them from the oldest, if there is one.
+    pub fn damage(&mut self, nth: usize) {
+        let messages = &self.now.messages;
+        let nth = nth % messages.len().max(1);
+        self.damaged.extend(messages.keys().nth(nth).copied());
+    }
+
+    /// Whether a message of it cannot be read.
+    pub fn is_damaged(&self) -> bool {
+        self.damaged
+            .iter()
+            .any(|id| self.now.messages.contains_key(id))
     }
 
     /// How many messages it holds.
@@ -115,7 +132,18 @@ impl Store for MemoryStore {
     }
 
     fn query(&mut self, query: &Query) -> Result<Found, StoreError> {
-        Ok(self.now.answer(query))
+        let mut found = self.now.answer(query);
+        if let Found::Page { messages, more } = &mut found
+            && let Some(at) = messages.iter().position(|it| self.damaged.contains(&it.id))
+        {
+            if at == 0 {
+                let (path, id) = ("memory".to_owned(), messages[0].id);
+                return Err(StoreError::DamagedMessage { path, id });
+            }
+            messages.truncate(at);
+            *more = true;
+        }
+        Ok(found)
     }
 
     fn snapshot_maker(&self) -> Option<SnapshotMaker> {

@@ -53,7 +53,8 @@ pub trait Store: Send {
     /// many.
     fn unsynced_bytes(&self) -> Result<u64, StoreError>;
 
-    /// Looks something up, in the state after the last `apply`.
+    /// Looks something up, in the state after the last `apply`. An error that
+    /// [is damage](StoreError::is_damage) concerns what was asked for, and other queries may be answered.
     fn query(&mut self, query: &Query) -> Result<Found, StoreError>;
 
     /// What makes a snapshot of what is committed when it begins to, or of a later commit, on
@@ -165,7 +166,7 @@ pub struct StoredMessage {
     pub text: String,
 }
 
-/// The store cannot go on. The process ends: what is in the journal is not lost.
+/// The store cannot go on, or cannot answer a query because of damage. What is in the journal is not lost.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The database failed, or is damaged.
@@ -184,12 +185,25 @@ pub enum StoreError {
         /// What the operating system says.
         source: std::io::Error,
     },
-    /// Not a store of this program, or of a newer version of it.
+    /// A store in a format that this version does not know.
     #[error("{0}")]
     Foreign(String),
+    /// Where a store should be is something else.
+    #[error(
+        "{0} is not a store of lastword: move it away, or choose another data folder with --data"
+    )]
+    NotAStore(String),
     /// What it holds contradicts itself.
     #[error("the store is damaged: {0}")]
     Damaged(String),
+    /// A message in it cannot be read, or is not what it was.
+    #[error("the store is damaged: {path}: message {id} is not what it was")]
+    DamagedMessage {
+        /// The database's file.
+        path: String,
+        /// The message.
+        id: OpNumber,
+    },
 }
 
 impl StoreError {
@@ -200,8 +214,8 @@ impl StoreError {
                 source.sqlite_error_code(),
                 Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase)
             ),
-            Self::Damaged(_) => true,
-            Self::File { .. } | Self::Foreign(_) => false,
+            Self::Damaged(_) | Self::DamagedMessage { .. } => true,
+            Self::File { .. } | Self::Foreign(_) | Self::NotAStore(_) => false,
         }
     }
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use rusqlite::ErrorCode;
 
 use super::StoreError;
+use crate::types::OpNumber;
 
 /// A [`StoreError`] that does not know its file yet.
 #[derive(Debug)]
@@ -13,6 +14,8 @@ pub(super) enum Problem {
     Sqlite(rusqlite::Error),
     /// What was read contradicts itself.
     Damaged(String),
+    /// A message cannot be read, or is not what it was.
+    Message(OpNumber),
 }
 
 impl From<rusqlite::Error> for Problem {
@@ -22,11 +25,32 @@ impl From<rusqlite::Error> for Problem {
 }
 
 impl Problem {
+    /// Whether the file's content is to blame.
+    pub(super) fn is_damage(&self) -> bool {
+        match self {
+            Self::Sqlite(source) => is_damage(source),
+            Self::Damaged(_) | Self::Message(_) => true,
+        }
+    }
+
+    /// The same problem, met while a message was looked up.
+    pub(super) fn of_message(self, id: OpNumber) -> Self {
+        if self.is_damage() {
+            Self::Message(id)
+        } else {
+            self
+        }
+    }
+
     /// The error for the face, about the database at `path`.
     pub(super) fn at(self, path: &Path) -> StoreError {
         let path = path.display();
         match self {
             Self::Damaged(what) => StoreError::Damaged(format!("{path}: {what}")),
+            Self::Message(id) => StoreError::DamagedMessage {
+                path: path.to_string(),
+                id,
+            },
             Self::Sqlite(source) if is_damage(&source) => {
                 StoreError::Damaged(format!("{path}: {source}"))
             }

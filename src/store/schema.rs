@@ -154,6 +154,8 @@ pub(super) fn examine(path: &Path) -> Result<bool, StoreError> {
         return check_header(&accepted).map(|_| true);
     }
     match fs::metadata(path) {
+        // A copy that was begun, or a file whose bytes did not survive a power cut, holds as much as none.
+        Ok(metadata) if metadata.len() == 0 => Ok(false),
         Ok(_) => check_header(path).map(|_| true),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(file_error(path)(error)),
@@ -169,6 +171,7 @@ pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
     restrict(path)?;
     // Looked at before SQLite has the file: whoever else closes it takes SQLite's locks along.
     let is_older = check_header(path)? < FORMAT;
+    check_length(path)?;
     let mut connection = connect(path).map_err(|problem| problem.at(path))?;
     if is_older {
         migrating::migrate(&mut connection, path).map_err(|problem| problem.at(path))?;
@@ -297,8 +300,8 @@ fn refuse_orphaned_log(path: &Path) -> Result<(), StoreError> {
     if !log.try_exists().map_err(file_error(&log))? {
         return Ok(());
     }
-    Err(StoreError::Foreign(format!(
-        "{} is there without {}, which it belongs to: bring that back, or move both away",
+    Err(StoreError::NotAStore(format!(
+        "{}, without {}, which it belongs to,",
         log.display(),
         path.display()
     )))
@@ -338,18 +341,42 @@ pub(super) fn format_of(path: &Path) -> Result<i32, StoreError> {
     File::open(path)
         .and_then(|file| file.take(HEADER_BYTES as u64).read_to_end(&mut header))
         .map_err(file_error(path))?;
-    let path = path.display();
     let ours = header.len() == HEADER_BYTES
         && header.starts_with(MAGIC)
         && header[68..72] == APPLICATION_ID.to_be_bytes();
     if !ours {
-        return Err(StoreError::Foreign(format!(
-            "{path} is not a store of lastword: move it away, or choose another data folder with --data"
-        )));
+        return Err(StoreError::NotAStore(path.display().to_string()));
     }
     Ok(i32::from_be_bytes([
         header[60], header[61], header[62], header[63],
     ]))
+}
+
+/// A database that is shorter than its header says has lost its end, unless that is in the log: SQLite would say so
+/// only to whoever reads it. (Bytes 16, 24, 28 and 92 of the header: the size of a page, 1 meaning 65,536; how often
+/// the file was changed; the number of pages; and the change as of which that is right.)
+fn check_length(path: &Path) -> Result<(), StoreError> {
+    let log = wal_path(path);
+    if fs::metadata(&log).is_ok_and(|metadata| metadata.len() > 0) {
+        return Ok(());
+    }
+    let length = fs::metadata(path).map_err(file_error(path))?.len();
+    let mut header = [0; HEADER_BYTES];
+    File::open(path)
+        .and_then(|mut file| file.read_exact(&mut header))
+        .map_err(file_error(path))?;
+    let page_bytes = match u16::from_be_bytes([header[16], header[17]]) {
+        1 => 65_536,
+        bytes => u64::from(bytes),
+    };
+    let pages = u32::from_be_bytes([header[28], header[29], header[30], header[31]]);
+    if header[24..28] == header[92..96] && length < page_bytes * u64::from(pages) {
+        return Err(StoreError::Damaged(format!(
+            "{} has {length} bytes, and {pages} pages of {page_bytes} bytes should be in it",
+            path.display()
+        )));
+    }
+    Ok(())
 }
 
 /// Files of the owner alone; SQLite gives new ones the mode of the database.

@@ -37,6 +37,8 @@ pub struct SqliteStore {
     synced: OpNumber,
     /// Empty when no transaction is open.
     pub(super) pending: Pending,
+    /// Something that was handed over could not be written: nothing may be committed any more.
+    is_broken: bool,
 }
 
 impl SqliteStore {
@@ -54,6 +56,7 @@ impl SqliteStore {
             clock: meta.clock,
             synced: OpNumber::ZERO,
             pending: Pending::default(),
+            is_broken: false,
         })
     }
 
@@ -78,7 +81,16 @@ impl SqliteStore {
         !self.connection.is_autocommit()
     }
 
+    /// A transaction that lacks something must never be committed.
+    fn check_unbroken(&self) -> Result<(), Problem> {
+        match self.is_broken {
+            true => Err(Problem::Damaged("messages could not be written".to_owned())),
+            false => Ok(()),
+        }
+    }
+
     fn take_in(&mut self, batch: Batch) -> Result<(), Problem> {
+        self.check_unbroken()?;
         if batch.applied <= self.applied {
             return Err(Problem::Damaged(format!(
                 "op {} was handed over behind op {}",
@@ -98,6 +110,7 @@ impl SqliteStore {
 
     /// Writes what waits for the end of the transaction.
     fn flush(&mut self) -> Result<(), Problem> {
+        self.check_unbroken()?;
         self.pending.write(&self.connection)?;
         writing::write_meta(&self.connection, self.applied, self.clock)
     }
@@ -112,7 +125,12 @@ impl SqliteStore {
     }
 
     fn find(&mut self, query: &Query) -> Result<Found, Problem> {
-        self.pending.messages.write(&self.connection)?;
+        // What a query sees has to be complete, and what fails here is missing from the transaction.
+        self.check_unbroken()?;
+        if let Err(problem) = self.pending.messages.write(&self.connection) {
+            self.is_broken = true;
+            return Err(problem);
+        }
         history::answer(&self.connection, &self.pending.lists, query)
     }
 

@@ -44,6 +44,13 @@ pub enum StoreAnswer {
         /// Its answer.
         found: Found,
     },
+    /// What a query asked for is damaged on the disk. The store goes on.
+    Unreadable {
+        /// What the query was handed over with.
+        ticket: u64,
+        /// What was found.
+        error: StoreError,
+    },
     /// Everything up to this op is safe on disk: the journal up to it is no longer needed to
     /// start again.
     Durable(OpNumber),
@@ -146,7 +153,12 @@ impl StoreWorker {
     /// What the thread has said since the last call. All of it has to be taken.
     pub fn answers(&mut self) -> impl Iterator<Item = StoreAnswer> + use<> {
         let answers = std::mem::take(&mut self.shared.queue().answers);
-        let found = |answer: &&StoreAnswer| matches!(answer, StoreAnswer::Found { .. });
+        let found = |answer: &&StoreAnswer| {
+            matches!(
+                answer,
+                StoreAnswer::Found { .. } | StoreAnswer::Unreadable { .. }
+            )
+        };
         self.queries_open -= answers.iter().filter(found).count();
         self.snapshot_open &= !answers.iter().any(|answer| {
             matches!(

@@ -104,6 +104,8 @@ error_codes! {
     ShuttingDown = 19, "shutting_down", "the server is stopping";
     /// Our own mistake.
     Internal = 20, "internal", "the server made a mistake; its log says more";
+    /// What was asked for is damaged on this server's disk, and no other server is there that has it.
+    Damaged = 21, "damaged", "this is damaged on the server's disk, and no other server is there that has it";
 }
 
 #[cfg(test)]

@@ -267,6 +267,8 @@ pub enum NoteKind {
     Closing = 7,
     /// The server is not the primary any more; whoever was logged in on this connection is not.
     SteppedDown = 8,
+    /// Messages are damaged on the server's disk, and are left out of what is delivered.
+    Damaged = 9,
 }
 
 impl NoteKind {
@@ -280,6 +282,7 @@ impl NoteKind {
         Self::SessionEnded,
         Self::Closing,
         Self::SteppedDown,
+        Self::Damaged,
     ];
 
     /// The kind with this number, if there is one.

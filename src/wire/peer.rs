@@ -19,8 +19,8 @@ use std::time::Duration;
 
 use crate::limits::{DISK_TIME_MAX, MEMBERS_MAX, VIEWS_REMEMBERED_MAX};
 use crate::types::{
-    Incarnation, Lineage, LogPosition, Member, OpNumber, ServerId, ServerRecord, Time, View,
-    ViewMark, ViewNumber,
+    Incarnation, Lineage, LogPosition, Member, OpNumber, ServerId, ServerRecord, Time, Timestamp,
+    View, ViewMark, ViewNumber,
 };
 
 use super::prepare::Entry;
@@ -108,6 +108,8 @@ pub enum PeerMessage {
 pub struct Ping {
     /// The sender's clock; it means nothing to anybody else, and comes back in the Pong.
     pub sent_at: Time,
+    /// The sender's wall clock: a primary compares its own with it.
+    pub wall_clock: Timestamp,
     /// What it says of itself.
     pub report: Report,
     /// Servers that it is fresh with.
@@ -148,6 +150,8 @@ pub struct Report {
     /// How long its disk took for a sync lately, in milliseconds, at most
     /// [`DISK_TIME_MAX`](crate::limits::DISK_TIME_MAX).
     pub disk_ms: u16,
+    /// Its store is damaged: it must not be asked for a snapshot, and wants one.
+    pub store_damaged: bool,
 }
 
 impl Report {

@@ -2,6 +2,7 @@
 
 use crate::rig::{Client, Rig, pattern};
 use lastword::net::{CloseReason, ConnectionId, Event, Excess, LoopConfig};
+use rustix::io::Errno;
 use socket2::SockRef;
 use std::io::Write;
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
@@ -177,4 +178,38 @@ fn excess_in(event: &Event<&'static str>) -> Option<Excess> {
         Event::Opened { excess, .. } => *excess,
         _ => None,
     }
+}
+
+#[test]
+fn clients_never_get_the_descriptors_of_links_and_files() {
+    let mut rig = Rig::with(LoopConfig {
+        clients_max: 3,
+        refusals_max: 1,
+        connections_max: 6,
+        ..LoopConfig::default()
+    });
+    // A flood: three get in, and of those beyond the cap there is one at a time.
+    let flood: Vec<_> = (0..20)
+        .map(|_| TcpStream::connect(rig.address).unwrap())
+        .collect();
+    rig.until(|rig| {
+        let closed = |it: &&Event<_>| matches!(it, Event::Closed { .. });
+        rig.events.iter().filter(closed).count() == flood.len() - 4
+    });
+    // What is left for links is left.
+    let peer = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let address = peer.local_addr().unwrap();
+    let patience = Duration::from_secs(60);
+    let links = [(); 2].map(|()| rig.net.connect(address, patience).unwrap());
+    // And what is left for files is not for connections of any kind.
+    let refused = rig.net.connect(address, patience).unwrap_err();
+    assert_eq!(Errno::from_io_error(&refused), Some(Errno::MFILE));
+    let _late = TcpStream::connect(rig.address).unwrap();
+    let before = rig.events.len();
+    rig.until(|rig| rig.events.len() > before + 1);
+    let closed = |it: &Event<_>| matches!(it, Event::Closed { .. });
+    assert!(rig.events[before..].iter().any(closed), "{:?}", rig.events);
+    // Where one link has ended, another one has its place.
+    rig.net.close(links[0]);
+    rig.net.connect(address, patience).unwrap();
 }

@@ -31,7 +31,7 @@ pub enum Variant {
     /// A primary is forced beside others that serve.
     ForceBlindly,
     /// A damaged journal is no obstacle at a cold start, whatever its server has promised.
-    DamageIgnored,
+    DamagedCounts,
     /// Links sleep on after a cut.
     SleepingLinks,
     /// Nobody says where others are.
@@ -40,6 +40,10 @@ pub enum Variant {
     ListensEarly,
     /// Time-outs do not follow the disks, and an attempt that waits for one is given up.
     Impatient,
+    /// A primary gives messages the time of its own wall clock.
+    OwnClock,
+    /// A server with a damaged store goes on as if nothing were wrong.
+    DamageIgnored,
     /// A client goes on in another session after a failover, where its numbers are new.
     AnotherSession,
     /// A client forgets after a failover what it has seen.
@@ -60,11 +64,13 @@ impl Variant {
         Self::CopiesUndetected,
         Self::OwnLimitOnly,
         Self::ForceBlindly,
-        Self::DamageIgnored,
+        Self::DamagedCounts,
         Self::SleepingLinks,
         Self::NoGossip,
         Self::ListensEarly,
         Self::Impatient,
+        Self::OwnClock,
+        Self::DamageIgnored,
         Self::AnotherSession,
         Self::SeenForgotten,
         Self::BehindBelieved,
@@ -82,11 +88,13 @@ impl Variant {
             Self::CopiesUndetected => "copies-undetected",
             Self::OwnLimitOnly => "own-limit-only",
             Self::ForceBlindly => "force-blindly",
-            Self::DamageIgnored => "damage-ignored",
+            Self::DamagedCounts => "damaged-counts",
             Self::SleepingLinks => "sleeping-links",
             Self::NoGossip => "no-gossip",
             Self::ListensEarly => "listens-early",
             Self::Impatient => "impatient",
+            Self::OwnClock => "own-clock",
+            Self::DamageIgnored => "damage-ignored",
             Self::AnotherSession => "another-session",
             Self::SeenForgotten => "seen-forgotten",
             Self::BehindBelieved => "behind-believed",
@@ -110,11 +118,13 @@ impl Variant {
             Self::CopiesUndetected => broken.copies_undetected = true,
             Self::OwnLimitOnly => broken.replica.own_limit_only = true,
             Self::ForceBlindly => broken.replica.force_blindly = true,
-            Self::DamageIgnored => broken.replica.damage_ignored = true,
+            Self::DamagedCounts => broken.replica.damaged_counts = true,
             Self::SleepingLinks => broken.replica.sleeping_links = true,
             Self::NoGossip => broken.replica.no_gossip = true,
             Self::ListensEarly => broken.listens_early = true,
             Self::Impatient => broken.replica.impatient = true,
+            Self::OwnClock => broken.replica.own_clock = true,
+            Self::DamageIgnored => broken.replica.damage_ignored = true,
             Self::AnotherSession => broken.client.another_session = true,
             Self::SeenForgotten => broken.client.seen_forgotten = true,
             Self::BehindBelieved => broken.client.behind_believed = true,

@@ -7,8 +7,11 @@
 use std::collections::BTreeMap;
 
 use lastword::chat::Effects;
+use lastword::limits::CLOCK_AHEAD_MAX;
 use lastword::replica::{Entry, Role, Ticket};
-use lastword::types::{ChatOp, LogPosition, Member, Op, Outcome, ServerId, View, ViewNumber};
+use lastword::types::{
+    ChatOp, LogPosition, Member, Op, Outcome, ServerId, Timestamp, View, ViewNumber,
+};
 use lastword::wire::operation::decode_op;
 use lastword::wire::peer::Proposal;
 
@@ -16,6 +19,9 @@ use super::process::Process;
 use super::told::Told;
 use super::trace::Fingerprint;
 use super::world::World;
+
+/// How far what a server reckons of another's wall clock may be wrong.
+const CLOCKS_MAY_DRIFT_MS: u64 = 5000;
 
 /// Everything that was seen so far.
 #[derive(Default)]
@@ -36,6 +42,8 @@ pub struct Checker {
     /// These run, and somebody hears each of them, as the world knows it for the moment: none is
     /// left out of a view.
     pub heard: Vec<ServerId>,
+    /// The latest time that a primary without other members can have given to an op.
+    lone_time: Timestamp,
 }
 
 /// An op that was applied somewhere.
@@ -47,6 +55,11 @@ struct Applied {
 }
 
 impl Checker {
+    /// A primary without other members has given an op its time.
+    pub fn note_lone_time(&mut self, time: Timestamp) {
+        self.lone_time = self.lone_time.max(time);
+    }
+
     /// A server has applied an op: all apply the same ones, with the same outcome.
     fn applied(&mut self, host: usize, entry: &Entry, outcome: Option<Outcome>) {
         let applied = Applied {
@@ -149,6 +162,24 @@ impl Checker {
 
 impl World {
     /// An op is committed: it is applied, compared, and answered.
+    /// A primary gives an op no time that is far ahead of the clocks of all others.
+    fn check_time(&self, host: usize, process: &Process, entry: &Entry) {
+        if process.replica.role() != Role::Primary {
+            return;
+        }
+        let others = self.hosts.iter().filter(|it| it.index != host);
+        let latest = others.map(|it| it.latest_wall_clock(self.now)).max();
+        let latest = latest.unwrap_or(Timestamp(0)).max(self.checker.lone_time);
+        let bound = CLOCK_AHEAD_MAX.as_millis() as u64 + CLOCKS_MAY_DRIFT_MS;
+        assert!(
+            entry.time.0 <= latest.0 + bound,
+            "TIME: the primary at {} gives op {} the time {:?}, and no other clock shows more than {latest:?}",
+            host + 1,
+            entry.op(),
+            entry.time
+        );
+    }
+
     pub fn committed(
         &mut self,
         host: usize,
@@ -162,6 +193,7 @@ impl World {
             "ONE ORDER: ops are committed without gaps"
         );
         process.applied = entry.position;
+        self.check_time(host, process, entry);
         let mut effects = Effects::default();
         let op = decode_op(entry.payload()).expect("what is in the log can be read");
         let outcome = match &op {

@@ -192,7 +192,8 @@ impl World {
             after: cursors.0,
             before: process.applied.op.next(),
         };
-        let Found::Count(unread) = self.look_up(host, process, &Query::Count(range)) else {
+        let found = self.look_up(host, process, &Query::Count(range));
+        let Some(Found::Count(unread)) = found else {
             unreachable!("the store answers what it was asked");
         };
         let caller = process.service.callers.entry(line).or_default();

@@ -53,6 +53,12 @@ pub enum Fault {
     EndSession,
     /// A process dies, is started again at once, and dies again before long.
     CrashLoop,
+    /// A process can open no further file.
+    NoDescriptors,
+    /// A message in a store is not what it was, and is read.
+    DamagedStore,
+    /// A wall clock is set forward or back, by up to a year.
+    ClockJump,
 }
 
 /// How many things can happen just when something is said.
@@ -83,6 +89,10 @@ const FAULTS: &[Fault] = &[
     Fault::EndSession,
     Fault::CrashLoop,
 ];
+
+/// What only a quarter of the seeds draw from. It concerns a server's own resources and not the protocol's votes,
+/// and more kinds of faults in each run leave less time for those that have to come close together.
+const RESOURCE_FAULTS: &[Fault] = &[Fault::NoDescriptors, Fault::DamagedStore, Fault::ClockJump];
 
 /// What goes wrong in a run.
 pub struct Faults {
@@ -145,6 +155,13 @@ impl Faults {
         let mut kinds: Vec<Fault> = FAULTS.to_vec();
         kinds.retain(|_| random.percent(chance));
         kinds.retain(|it| !(trust_refused && *it == Fault::Refuse));
+        // By draws of their own: the other seeds are what they are without these.
+        let mut own = Random::new(random.clone().next());
+        if own.percent(25) {
+            let mut further = RESOURCE_FAULTS.to_vec();
+            further.retain(|_| own.percent(50));
+            kinds.extend(further);
+        }
         let mut faults = Self::none();
         faults.kinds = kinds;
         faults.pause = random.scaled(20 * MILLISECOND, 3 * SECOND);
@@ -260,6 +277,14 @@ impl World {
                 let until = self.now + self.fault_duration();
                 self.crash_again(host, until);
             }
+            Fault::NoDescriptors => {
+                let opens = self.random.below(4);
+                if self.hosts[host].process.is_some() {
+                    self.hosts[host].disk.limit_opens(opens);
+                }
+            }
+            Fault::DamagedStore => self.damage_store(host),
+            Fault::ClockJump => self.clock_jumps(host),
         }
     }
 
@@ -414,6 +439,53 @@ impl World {
         if std::mem::take(&mut self.faults.may_flip) {
             self.harm_unneeded_disk(host, Harm::FlipBit);
         }
+    }
+
+    /// A message in the store of a member, once in a run, while all others are members, too. (Who is alone with a
+    /// message that is damaged has lost it.)
+    fn damage_store(&mut self, host: usize) {
+        let everybody = self.hosts.len();
+        let is_in_sync = |it: &super::host::Host| {
+            let process = it.process.as_ref();
+            process.is_some_and(|it| {
+                let view = it.replica.view();
+                view.is_some_and(|view| view.members.len() == everybody)
+                    && matches!(it.replica.role(), Role::Primary | Role::Backup)
+            })
+        };
+        if !self.faults.may_flip || !self.hosts.iter().all(is_in_sync) {
+            return;
+        }
+        self.faults.may_flip = false;
+        self.damage_store_at(host);
+    }
+
+    /// A message in the store of a running server is not what it was any more, and somebody reads it.
+    pub fn damage_store_at(&mut self, host: usize) {
+        let nth = self.random.index(1000);
+        let Some(mut process) = self.hosts[host].process.take() else {
+            return;
+        };
+        let store = self.hosts[host].store(&process);
+        store.damage(nth);
+        if store.is_damaged() {
+            self.store_is_damaged(host, &mut process);
+        }
+        let number = process.number;
+        self.hosts[host].process = Some(process);
+        self.wake(host, number);
+    }
+
+    fn clock_jumps(&mut self, host: usize) {
+        let year = 365 * 24 * 3_600_000;
+        let ahead = self.random.scaled(1000, year) as i64;
+        let error = if self.random.percent(70) {
+            ahead
+        } else {
+            -ahead
+        };
+        self.hosts[host].set_wall_clock(error);
+        self.repair_later(Repair::RightClock { host });
     }
 
     /// Somewhere in the records of a journal.
@@ -582,6 +654,7 @@ impl World {
                 }
             }
             Repair::QuickDisk { host } => self.hosts[host].slowness = 1,
+            Repair::RightClock { host } => self.hosts[host].set_wall_clock(0),
             Repair::Harm { host, harm } => self.harm_disk(host, harm),
             Repair::Strike {
                 host,
@@ -602,6 +675,7 @@ impl World {
         for host in 0..self.hosts.len() {
             self.hosts[host].slowness = 1;
             self.hosts[host].sync_delay = 0;
+            self.hosts[host].disk.limit_opens(u64::MAX);
             self.heal_disk(host);
             self.power_on(host);
             self.resume(host);

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use lastword::chat::Sent;
 use lastword::store::{Found, Query, Range, Scope, Store, StoredMessage};
-use lastword::types::{AccountId, ConversationId, OpNumber};
+use lastword::types::{AccountId, ConversationId, ErrorCode, OpNumber};
 use lastword::wire::message::{Answer, Deliver, Item, MessageView, Push};
 use lastword::wire::reply::{encode_item, encode_push};
 
@@ -191,11 +191,27 @@ pub fn deliver(process: &mut Process, sent: &Sent<'_>, from: Option<u64>) {
 }
 
 impl World {
-    /// Looks something up in what the store of a server has taken in.
-    pub fn look_up(&mut self, host: usize, process: &mut Process, query: &Query) -> Found {
+    /// Looks something up in what the store of a server has taken in; `None` if it is damaged.
+    pub fn look_up(&mut self, host: usize, process: &mut Process, query: &Query) -> Option<Found> {
         self.hand_over(host, process);
         let store = self.hosts[host].store(process);
-        store.query(query).expect("a store in memory")
+        match store.query(query) {
+            Ok(found) => Some(found),
+            Err(error) => {
+                assert!(error.is_damage(), "a store in memory: {error}");
+                self.store_is_damaged(host, process);
+                None
+            }
+        }
+    }
+
+    /// The store is known to be damaged from now on, at the next start, too.
+    pub fn store_is_damaged(&mut self, host: usize, process: &mut Process) {
+        let generation = process.superblock.generation;
+        if self.hosts[host].disk.damage_marks.insert(generation) {
+            self.say(|| format!("{}: its store is damaged", host + 1));
+            process.store_is_damaged();
+        }
     }
 
     /// The state may be read: finds out where the messages of an answer are.
@@ -211,8 +227,8 @@ impl World {
         if let Some(limit) = stream.newest {
             let range = stream.range.clone();
             let found = self.look_up(host, process, &Query::Newest { range, limit });
-            let Found::Newest(newest) = found else {
-                unreachable!("the store answers what it was asked");
+            let Some(Found::Newest(newest)) = found else {
+                unreachable!("only messages are damaged here");
             };
             let (first, count) = newest.unwrap_or((OpNumber(1), 0));
             stream.range.after = OpNumber(first.0 - 1);
@@ -237,6 +253,7 @@ impl World {
                 let range = caller.feed.range(login.account);
                 let limit = PAGE;
                 let found = self.look_up(host, process, &Query::Page { range, limit });
+                let Some(found) = found else { continue };
                 let applied = process.applied.op;
                 let caller = process.service.callers.entry(line).or_default();
                 feed_page(caller, found, applied);
@@ -256,7 +273,13 @@ impl World {
         if !is_last {
             let range = stream.range.clone();
             let query = Query::Page { range, limit };
-            let Found::Page { messages, more } = self.look_up(host, process, &query) else {
+            let Some(found) = self.look_up(host, process, &query) else {
+                let refusal = ErrorCode::Busy.into();
+                return process
+                    .service
+                    .finish_task(line, &Answer::Refused(&refusal));
+            };
+            let Found::Page { messages, more } = found else {
                 unreachable!("the store answers what it was asked");
             };
             let caller = process.service.callers.entry(line).or_default();

@@ -3,7 +3,7 @@
 //! A machine with its clock, its address and its disk. A process that is killed leaves on the disk
 //! what it has written; a power cut leaves what was synced, and of the rest what chance spares.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -43,6 +43,8 @@ pub struct Host {
     skew_per_million: i64,
     /// By how much its wall clock is wrong, in milliseconds.
     pub wall_clock_error: i64,
+    /// The most that it ever was.
+    pub wall_clock_error_max: i64,
     pub disk: Disk,
     pub process: Option<Process>,
     /// The number of a process that has begun, and is not as far as its first turn.
@@ -72,6 +74,8 @@ pub struct Disk {
     /// By generation: the superblock says which one counts.
     pub journals: BTreeMap<u32, FaultyStorage>,
     pub stores: BTreeMap<u32, MemoryStore>,
+    /// The generations whose stores are known to be damaged.
+    pub damage_marks: BTreeSet<u32>,
 }
 
 impl Disk {
@@ -84,6 +88,15 @@ impl Disk {
             superblock: FaultyStorage::new(),
             journals: BTreeMap::new(),
             stores: BTreeMap::new(),
+            damage_marks: BTreeSet::new(),
+        }
+    }
+
+    /// From now on so many files can be opened, and no more: the process has no descriptors left.
+    pub fn limit_opens(&self, opens: u64) {
+        self.superblock.fail_opens(opens);
+        for journal in self.journals.values() {
+            journal.fail_opens(opens);
         }
     }
 
@@ -99,6 +112,7 @@ impl Disk {
             superblock: self.superblock.fork(),
             journals: journals.map(|(id, it)| (*id, it.fork())).collect(),
             stores: self.stores.clone(),
+            damage_marks: self.damage_marks.clone(),
         }
     }
 
@@ -121,14 +135,17 @@ impl Host {
     pub fn new(index: usize, settings: &Settings, random: &mut Random) -> Self {
         let skew = random.below(2 * settings.skew_per_million + 1) as i64;
         let hour = 3_600_000;
+        let clock_begin = random.below(1000 * SECOND);
+        let wall_clock_error = random.between(0, 2 * hour) as i64 - hour as i64;
         Self {
             index,
             address: SocketAddr::from(([10, 0, 0, index as u8 + 1], 5000)),
             has_power: true,
             is_suspended: false,
-            clock_begin: random.below(1000 * SECOND),
+            clock_begin,
             skew_per_million: skew - settings.skew_per_million as i64,
-            wall_clock_error: random.between(0, 2 * hour) as i64 - hour as i64,
+            wall_clock_error,
+            wall_clock_error_max: wall_clock_error,
             disk: Disk::new(),
             process: None,
             starting: None,
@@ -163,6 +180,17 @@ impl Host {
 
     pub fn wall_clock(&self, now: u64) -> Timestamp {
         Timestamp((WALL_CLOCK as i64 + (now / 1_000_000) as i64 + self.wall_clock_error) as u64)
+    }
+
+    /// Its wall clock is set, by an operator or by a time server that is wrong.
+    pub fn set_wall_clock(&mut self, error_ms: i64) {
+        self.wall_clock_error = error_ms;
+        self.wall_clock_error_max = self.wall_clock_error_max.max(error_ms);
+    }
+
+    /// The latest that its wall clock can ever have shown.
+    pub fn latest_wall_clock(&self, now: u64) -> Timestamp {
+        Timestamp((WALL_CLOCK as i64 + (now / 1_000_000) as i64 + self.wall_clock_error_max) as u64)
     }
 
     /// The replica of a process that is known to run.
@@ -275,6 +303,8 @@ impl World {
             self.process_is_gone(index, number);
         }
         let host = &mut self.hosts[index];
+        // The next process has descriptors of its own.
+        host.disk.limit_opens(u64::MAX);
         match death {
             // The open transaction of the store is gone.
             Death::Kill => host.disk.stores.values_mut().for_each(|it| it.crash(0)),

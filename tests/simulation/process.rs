@@ -61,6 +61,8 @@ pub enum Arrival {
         account: AccountId,
         session: SessionId,
     },
+    /// What was looked up in the store is damaged.
+    StoreDamaged,
     Leave,
 }
 
@@ -155,6 +157,11 @@ impl Process {
         self.working.is_some()
     }
 
+    /// Its store is damaged: its next turn begins with that.
+    pub fn store_is_damaged(&mut self) {
+        self.inbox.push_back(Arrival::StoreDamaged);
+    }
+
     /// It will end before long, because it was asked to.
     pub fn will_leave(&self) -> bool {
         let is_asked = |it: &Arrival| matches!(it, Arrival::Leave);
@@ -238,6 +245,8 @@ impl World {
                 return;
             }
             let now = world.hosts[host].clock(world.now);
+            let time = world.hosts[host].wall_clock(world.now);
+            process.replica.handle_input(Input::WallClock { time }, now);
             while let Some(arrival) = process.inbox.pop_front() {
                 world.take_in(host, process, arrival, now);
                 // A client's request may come before what other servers have to say.
@@ -285,6 +294,7 @@ impl World {
                 let op = super::entrance::end_of_session(account, session);
                 self.submit_as(host, process, ticket, op, now);
             }
+            Arrival::StoreDamaged => process.replica.handle_input(Input::StoreDamaged, now),
             Arrival::Leave => {
                 process.is_leaving = true;
                 process.replica.handle_input(Input::Leave, now);
@@ -460,6 +470,11 @@ impl World {
                 if process.journal.is_none() {
                     // The damaged journal is given up now that there is something to put in its place.
                     self.replace_journal(host, process);
+                }
+                let view = process.replica.view();
+                if view.is_some_and(|view| view.members.len() == 1) {
+                    // The primary's own clock is all there is.
+                    self.checker.note_lone_time(entry.time);
                 }
                 let journal = process.journal.as_mut().expect("there is data");
                 journal.append(entry.op(), &entry.prepare);

@@ -35,6 +35,10 @@ impl World {
     /// The store's worker makes a snapshot, and its first parts go out.
     pub fn begin_snapshot(&mut self, host: usize, process: &mut Process, link: LinkId) {
         self.hand_over(host, process);
+        // It is read through before it is sent.
+        if self.hosts[host].store(process).is_damaged() {
+            return self.store_is_damaged(host, process);
+        }
         let store = self.hosts[host].store(process);
         store.commit().expect("a store in memory");
         let snapshot = Snapshot {

@@ -7,7 +7,7 @@ use lastword::chat::State;
 use lastword::chat::change::Image;
 use lastword::journal::superblock::{self, Superblock};
 use lastword::journal::{Journal, JournalError};
-use lastword::replica::{Entry, Identity, Replica, Start, ancestor_of};
+use lastword::replica::{Entry, Identity, Input, Replica, Start, ancestor_of};
 use lastword::types::{
     ClusterId, Incarnation, Lineage, LogPosition, OpNumber, ServerId, ViewNumber, Vote,
 };
@@ -203,6 +203,13 @@ fn started(
     let now = world.hosts[index].clock(world.now);
     let mut replica = Replica::start(start, config, now).expect("a log that fits together");
     replica.sabotage(world.settings.broken.replica);
+    if world.hosts[index]
+        .disk
+        .damage_marks
+        .contains(&superblock.generation)
+    {
+        replica.handle_input(Input::StoreDamaged, now);
+    }
     let state = State::restore(image).expect("the image of a good store");
     let applied = LogPosition {
         view: view_of(image, image.applied),

@@ -217,11 +217,17 @@ impl World {
         let disk = &mut self.hosts[host].disk;
         let mut store = disk.stores[&process.superblock.generation].clone();
         store.checkpoint().expect("a store in memory");
+        let was_damaged = disk.damage_marks.contains(&process.superblock.generation);
         process.superblock.generation += 1;
+        if was_damaged {
+            disk.damage_marks.insert(process.superblock.generation);
+        }
         let (after, nonce) = (process.handed_over, self.random.next());
         let journal = create_after(disk, &process.superblock, store, after, nonce);
         process.journal = Some(journal.expect("a new journal"));
-        superblock::write(&mut disk.superblock, &process.superblock).expect("a good disk");
+        if superblock::write(&mut disk.superblock, &process.superblock).is_err() {
+            process.doomed = Some(Death::Kill);
+        }
         self.hosts[host].safe.clear();
     }
 
@@ -236,7 +242,10 @@ impl World {
         let nonce = self.random.next();
         let journal = create_after(disk, &process.superblock, store, last.op, nonce);
         process.journal = Some(journal.expect("a new journal"));
-        superblock::write(&mut disk.superblock, &process.superblock).expect("a good disk");
+        if superblock::write(&mut disk.superblock, &process.superblock).is_err() {
+            process.doomed = Some(Death::Kill);
+            return;
+        }
         self.say(|| format!("{} has a snapshot up to {last:?}", host + 1));
         self.hosts[host].safe.clear();
         process.state = State::restore(&image).expect("a snapshot of a good store");
@@ -287,6 +296,10 @@ impl World {
         if self.random.per_mille(10) {
             let store = self.hosts[host].store(process);
             let kept = store.checkpoint().expect("a store in memory");
+            if self.hosts[host].has_damaged_store(process) {
+                // Others get what they lack out of the journal, or not at all.
+                return;
+            }
             let needed = OpNumber(process.replica.oldest_needed().0.saturating_sub(1));
             if let Some(journal) = &mut process.journal
                 && journal.release(kept.min(needed)).is_err()
@@ -298,6 +311,12 @@ impl World {
 }
 
 impl Host {
+    /// Whether the store is known to be damaged.
+    pub fn has_damaged_store(&self, process: &Process) -> bool {
+        let generation = process.superblock.generation;
+        self.disk.damage_marks.contains(&generation)
+    }
+
     pub fn store(&mut self, process: &Process) -> &mut MemoryStore {
         let generation = process.superblock.generation;
         let store = self.disk.stores.get_mut(&generation);

@@ -89,6 +89,9 @@ pub enum Repair {
     QuickDisk {
         host: usize,
     },
+    RightClock {
+        host: usize,
+    },
     /// Not a repair: it is killed again, until then.
     CrashLoop {
         host: usize,
@@ -336,6 +339,13 @@ impl World {
             return false;
         };
         let running = || self.hosts.iter().filter_map(|it| it.process.as_ref());
+        let has_damage = |it: &Host| {
+            let process = it.process.as_ref();
+            process.is_some_and(|process| it.has_damaged_store(process))
+        };
+        if self.hosts.iter().any(has_damage) {
+            return false;
+        }
         running().all(|process| {
             let replica = &process.replica;
             let is_member = view.contains(replica.identity().member());

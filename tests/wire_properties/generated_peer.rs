@@ -38,7 +38,7 @@ fn positions() -> impl Strategy<Value = LogPosition> {
 
 fn reports() -> impl Strategy<Value = Report> {
     let views = (numbers(), numbers(), numbers());
-    let flags = any::<(bool, bool, bool, bool)>();
+    let flags = any::<(bool, bool, bool, bool, bool)>();
     (
         views,
         flags,
@@ -56,6 +56,7 @@ fn reports() -> impl Strategy<Value = Report> {
                 leads: flags.1,
                 damaged: flags.2,
                 trusts_refused: flags.3,
+                store_damaged: flags.4,
                 last,
                 commit,
                 in_force,
@@ -77,12 +78,14 @@ fn pings() -> impl Strategy<Value = Ping> {
     );
     (
         any::<u64>(),
+        any::<u64>(),
         reports(),
         server_lists(),
         vec(rumours, 0..=SERVERS_MAX),
     )
-        .prop_map(|(sent_at, report, fresh, rumours)| Ping {
+        .prop_map(|(sent_at, wall_clock, report, fresh, rumours)| Ping {
             sent_at: Time(sent_at),
+            wall_clock: Timestamp(wall_clock),
             report,
             fresh,
             rumours,

@@ -225,6 +225,8 @@ impl Client {
                     let pause = first.saturating_mul(1 << open.refusals.min(8)).min(most);
                     open.refusals += 1;
                     open.sent_by = None;
+                    // A refusal may come in the middle of an answer, which begins anew then.
+                    open.items.clear();
                     open.retry_at = Some(now + pause);
                 }
                 After::Elsewhere => self.sent_elsewhere(id, refusal, now),

@@ -19,6 +19,7 @@ use super::{Storage, StorageFile};
 
 /// The error numbers that real disks give.
 const EIO: i32 = 5;
+const EMFILE: i32 = 24;
 const ENOSPC: i32 = 28;
 
 /// A storage in memory that can fail in every way a disk does. Clones share the same files.
@@ -117,6 +118,12 @@ impl FaultyStorage {
         self.lock().sync_failure = Some(successes);
     }
 
+    /// After `successes` more files were opened or created, none can be: the process has no file descriptor left.
+    /// Files that are open go on.
+    pub fn fail_opens(&self, successes: u64) {
+        self.lock().opens_left = Some(successes);
+    }
+
     /// Lets files grow by so many bytes more, taken together: a write beyond that is cut short and
     /// fails with ENOSPC.
     pub fn limit_growth(&self, bytes: u64) {
@@ -172,13 +179,17 @@ impl Storage for FaultyStorage {
         if shared.disk.names.contains_key(name) {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
+        shared.take_descriptor()?;
         let id = shared.disk.files.len();
         shared.step(Step::Create(name.to_owned()));
         Ok(self.handle(id))
     }
 
     fn open(&self, name: &str) -> io::Result<Box<dyn StorageFile>> {
-        Ok(self.handle(self.lock().disk.id(name)?))
+        let mut shared = self.lock();
+        let id = shared.disk.id(name)?;
+        shared.take_descriptor()?;
+        Ok(self.handle(id))
     }
 
     fn remove(&mut self, name: &str) -> io::Result<()> {
@@ -197,6 +208,8 @@ impl Storage for FaultyStorage {
 
     fn sync_directory(&mut self) -> io::Result<()> {
         let mut shared = self.lock();
+        // A directory is opened to be synced.
+        shared.take_descriptor()?;
         if due(&mut shared.sync_failure) {
             shared.has_failed = true;
             return Err(io::Error::from_raw_os_error(EIO));
@@ -282,6 +295,8 @@ struct Shared {
     sync_failure: Option<u64>,
     /// By how much files may still grow; `None`: without a limit.
     growth_left: Option<u64>,
+    /// How many files may still be opened; `None`: without a limit.
+    opens_left: Option<u64>,
     /// One of these has happened.
     has_failed: bool,
 }
@@ -291,6 +306,21 @@ impl Shared {
         self.disk.apply(&step);
         if let Some(recording) = &mut self.recording {
             recording.steps.push(step);
+        }
+    }
+
+    /// Opens a file, or fails to.
+    fn take_descriptor(&mut self) -> io::Result<()> {
+        match &mut self.opens_left {
+            Some(0) => {
+                self.has_failed = true;
+                Err(io::Error::from_raw_os_error(EMFILE))
+            }
+            Some(left) => {
+                *left -= 1;
+                Ok(())
+            }
+            None => Ok(()),
         }
     }
 

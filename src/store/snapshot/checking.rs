@@ -180,7 +180,8 @@ fn check_format(path: &Path) -> Result<(), TakeSnapshotError> {
     ))))
 }
 
-fn read_everything(path: &Path, cancelled: &Arc<AtomicBool>) -> Result<Image, Problem> {
+/// Reads a database that nobody writes from end to end, and checks every row and page of it.
+pub(super) fn read_everything(path: &Path, cancelled: &Arc<AtomicBool>) -> Result<Image, Problem> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(path, flags)?;
     connection.execute_batch(

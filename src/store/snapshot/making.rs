@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
+use super::checking::read_everything;
 use super::{NICENESS, SnapshotReader, Trailer, Unfinished, remove_snapshot};
 use crate::limits::STORE_NICENESS;
 use crate::store::niceness::be_nicer;
@@ -157,7 +158,11 @@ fn make(
         }
         copied => copied.map_err(|problem| problem.at(database))?,
     }
-    let applied = applied_in(path).map_err(|problem| problem.at(path))?;
+    // A copy of damaged rows is whole as a file. Whoever got it would find them, and ask again and again.
+    let applied = match read_everything(path, cancelled) {
+        Err(_) if cancelled.load(Ordering::Relaxed) => return Err(MakeSnapshotError::Cancelled),
+        read => read.map_err(|problem| problem.at(database))?.applied,
+    };
     add_trailer(file, cancelled)
         .map_err(file_error(path))?
         .ok_or(MakeSnapshotError::Cancelled)?;

@@ -82,8 +82,14 @@ impl Work {
             match self.next() {
                 Next::Task(Task::Apply { batch, bytes }) => self.take_in(batch, bytes)?,
                 Next::Task(Task::Query { ticket, query }) => {
-                    let found = self.store.query(&query)?;
-                    self.answer(StoreAnswer::Found { ticket, found });
+                    let answer = match self.store.query(&query) {
+                        Ok(found) => StoreAnswer::Found { ticket, found },
+                        Err(error) if error.is_damage() => {
+                            StoreAnswer::Unreadable { ticket, error }
+                        }
+                        Err(error) => return Err(error),
+                    };
+                    self.answer(answer);
                 }
                 Next::Task(Task::Snapshot { path, at_least }) => {
                     self.commit()?;

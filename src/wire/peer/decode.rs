@@ -11,7 +11,8 @@ use crate::limits::{
     SNAPSHOT_PART_BYTES, VIEWS_REMEMBERED_MAX,
 };
 use crate::types::{
-    ErrorCode, LogPosition, OpNumber, ServerId, ServerRecord, Time, View, ViewMark, ViewNumber,
+    ErrorCode, LogPosition, OpNumber, ServerId, ServerRecord, Time, Timestamp, View, ViewMark,
+    ViewNumber,
 };
 
 use super::super::cluster::{
@@ -115,6 +116,7 @@ fn read_message(kind: Kind, fields: &mut Reader<'_>) -> Result<Option<PeerMessag
 fn read_ping(fields: &mut Reader<'_>) -> Result<Ping, InvalidField> {
     Ok(Ping {
         sent_at: Time(fields.u64()?),
+        wall_clock: Timestamp(fields.u64()?),
         report: read_report(fields)?,
         fresh: read_list(fields, SERVERS_MAX, read_server)?,
         rumours: read_list(fields, SERVERS_MAX, read_rumour)?,
@@ -135,6 +137,7 @@ fn read_report(fields: &mut Reader<'_>) -> Result<Report, InvalidField> {
         grace_ms: fields.u32()?,
         trusts_refused: fields.flag()?,
         disk_ms: fields.u16()?,
+        store_damaged: fields.flag()?,
     })
 }
 

@@ -101,6 +101,7 @@ fn put_message(out: &mut Vec<u8>, message: &PeerMessage) {
 
 fn put_ping(out: &mut Vec<u8>, ping: &Ping) {
     put_u64(out, ping.sent_at.0);
+    put_u64(out, ping.wall_clock.0);
     put_report(out, &ping.report);
     put_list(out, SERVERS_MAX, &ping.fresh, put_server);
     put_list(out, SERVERS_MAX, &ping.rumours, put_rumour);
@@ -119,6 +120,7 @@ fn put_report(out: &mut Vec<u8>, report: &Report) {
     put_u32(out, report.grace_ms);
     put_u8(out, u8::from(report.trusts_refused));
     put_u16(out, report.disk_ms);
+    put_u8(out, u8::from(report.store_damaged));
 }
 
 fn put_rumour(out: &mut Vec<u8>, rumour: &Rumour) {

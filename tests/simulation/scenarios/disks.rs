@@ -97,6 +97,71 @@ fn fault_22_a_damaged_journal_does_not_lead_when_everything_was_down() {
 }
 
 #[test]
+fn fault_22_a_damaged_store_is_replaced_by_another_servers() {
+    play(3, 40, |world| {
+        let damaged = world.random.index(3);
+        world.damage_store_at(damaged);
+        world.expect_served_by(&[0, 1, 2], AT_ONCE);
+        world.expect_settled();
+        world.expect_a_good_end();
+    });
+}
+
+#[test]
+fn fault_22_the_last_server_serves_what_is_whole_of_its_store() {
+    play(3, 40, |world| {
+        let last = world.random.index(3);
+        for host in world.others(last) {
+            world.kill(host);
+        }
+        world.expect_served_by(&[last], 2 * SECOND);
+        world.damage_store_at(last);
+        world.run_for(SECOND);
+        world.expect_served_by(&[last], AT_ONCE);
+        // It may be started again before anybody is there.
+        if world.random.percent(50) {
+            world.kill(last);
+            world.start(last);
+            world.expect_served_by(&[last], 2 * SECOND);
+        }
+        for host in world.others(last) {
+            world.start(host);
+        }
+        world.expect_settled();
+        world.expect_a_good_end();
+    });
+}
+
+#[test]
+fn fault_22_two_stores_are_damaged_at_different_places() {
+    play(3, 40, |world| {
+        let whole = world.random.index(3);
+        for host in world.others(whole) {
+            world.damage_store_at(host);
+            world.while_random(0, 300 * MILLISECOND);
+        }
+        world.expect_settled();
+        world.expect_a_good_end();
+    });
+}
+
+#[test]
+fn fault_27_a_server_that_can_open_no_file_ends_before_it_promises_anything() {
+    play(3, 30, |world| {
+        let primary = world.primary();
+        let others = world.others(primary);
+        let short = others[world.random.index(2)];
+        world.hosts[short].disk.limit_opens(0);
+        world.kill(primary);
+        let third = [0, 1, 2]
+            .into_iter()
+            .find(|it| *it != primary && *it != short);
+        world.expect_served_by(&[third.expect("there are three")], AFTER_GRACE);
+        world.expect_a_good_end();
+    });
+}
+
+#[test]
 fn faults_23_and_24_a_disk_that_fails_or_is_full_ends_its_server_and_no_other() {
     play(3, 30, |world| {
         let broken = world.random.index(3);

@@ -95,12 +95,30 @@ fn fault_26_wall_clocks_are_an_hour_off() {
     play(3, 10, |world| {
         let round = world.newest_round();
         for host in 0..3 {
-            world.hosts[host].wall_clock_error = if host == 0 { 3_600_000 } else { -3_600_000 };
+            world.hosts[host].set_wall_clock(if host == 0 { 3_600_000 } else { -3_600_000 });
         }
         world.run_for(3 * SECOND);
         assert_eq!(world.newest_round(), round);
         let primary = world.primary();
         world.kill(primary);
+        world.expect_a_good_end();
+    });
+}
+
+#[test]
+fn fault_26_a_wall_clock_is_a_year_ahead_for_a_moment() {
+    play(3, 20, |world| {
+        for host in 0..3 {
+            world.hosts[host].set_wall_clock(0);
+        }
+        // Everybody tells everybody.
+        world.run_for(SECOND);
+        let primary = world.primary();
+        let year_ms = 365 * 24 * 3_600_000;
+        world.hosts[primary].set_wall_clock(year_ms);
+        // The checker compares the time of each op with the other clocks.
+        world.while_random(100 * MILLISECOND, SECOND);
+        world.hosts[primary].set_wall_clock(0);
         world.expect_a_good_end();
     });
 }
