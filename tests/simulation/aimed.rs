@@ -84,6 +84,7 @@ impl Story {
         settings.duplicates_per_mille = 0;
         settings.long_sync_per_mille = 0;
         settings.knows_peers = false;
+        settings.clients = settings.clients.max(3);
         settings
     }
 }
@@ -305,7 +306,12 @@ impl World {
             for other in self.others(primary) {
                 self.cut_apart(primary, other);
             }
-            self.while_random(500 * MILLISECOND, 2 * SECOND);
+            // Some people look for another server, and some stay.
+            for _ in 0..6 {
+                self.while_random(80 * MILLISECOND, 160 * MILLISECOND);
+                self.break_lines(primary, 50);
+            }
+            self.while_random(0, SECOND);
             self.mend_all();
             self.while_random(SECOND, 2 * SECOND);
         }
