@@ -84,7 +84,7 @@ impl Story {
         settings.duplicates_per_mille = 0;
         settings.long_sync_per_mille = 0;
         settings.knows_peers = false;
-        settings.clients = settings.clients.max(3);
+        settings.clients = settings.clients.max(4);
         settings
     }
 }
@@ -286,6 +286,9 @@ impl World {
 
     /// The primary keeps the old options, the others get a short grace. Clients reach everybody.
     fn other_grace(&mut self) {
+        // Reads go on while writes wait.
+        self.settings.thinking_time = 40 * MILLISECOND;
+        self.settings.requests_open = 30;
         let primary = self.primary();
         let grace = self.random.between(250, 500);
         let timing = (
