@@ -140,7 +140,7 @@ fn restart(
     superblock::write(&mut disk.superblock, &superblock).ok()?;
     disk.journals.retain(|it, _| *it == generation);
     disk.stores.retain(|it, _| *it == generation);
-    let image = image_of(disk.stores.get_mut(&generation).expect("a store"));
+    let mut image = image_of(disk.stores.get_mut(&generation).expect("a store"));
     let storage = disk.journals[&generation].clone();
     let opened = Journal::open_sized(Box::new(storage), SIZES);
     let (journal, log) = match opened.and_then(|(journal, _)| with_log(journal, image.applied)) {
@@ -152,6 +152,8 @@ fn restart(
                 world.after(SECOND / 10, Event::Over(Repair::Start { host: index }));
                 return None;
             }
+            // The store is put aside with it.
+            image = Image::empty();
             (None, Vec::new())
         }
     };
