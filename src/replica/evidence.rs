@@ -83,7 +83,7 @@ impl Replica {
             wall_clock: self.own_clock,
             report: self.report(),
             fresh: fresh.take(SERVERS_MAX).collect(),
-            rumours: self.rumours.values().cloned().take(SERVERS_MAX).collect(),
+            rumours: self.rumours.values().take(SERVERS_MAX).cloned().collect(),
         };
         self.send_to(server, PeerMessage::Ping(ping));
     }
