@@ -148,7 +148,7 @@ pub struct Report {
     /// nobody to do so.
     pub trusts_refused: bool,
     /// How long its disk took for a sync lately, in milliseconds, at most
-    /// [`DISK_TIME_MAX`](crate::limits::DISK_TIME_MAX).
+    /// [`DISK_TIME_MAX`].
     pub disk_ms: u16,
     /// Its store is damaged: it must not be asked for a snapshot, and wants one.
     pub store_damaged: bool,
