@@ -6,10 +6,10 @@
 //! committed cannot be disputed any more, so the logs begin after it. And news that a server may
 //! have at any time, and that only ever allows it more, it has at once: that a promise is released.
 
-use crate::rules::{Guard, Setting};
+use crate::rules::{Guard, Rules, Setting};
 use crate::state::{
-    Birth, Contact, Entry, LOG_MAX, NUMBERS_MAX, Number, Numbers, OPS_MAX, Place, Process, Processes,
-    Proposal, SERVERS_MAX, State, numbers,
+    Birth, Contact, Entry, LOG_MAX, NUMBERS_MAX, Number, Numbers, OPS_MAX, Place, Process,
+    Processes, Proposal, SERVERS_MAX, State, numbers,
 };
 
 impl State {
@@ -41,7 +41,6 @@ impl State {
     /// its place, or when a member of the promised view is heard of that will never have it.
     fn release_promises(&mut self, setting: &Setting) {
         let rules = &setting.rules;
-        let by_descent = rules.hold(Guard::ReleaseByDescent);
         for server in self.all() {
             if self.servers[server].binding == 0 {
                 continue;
@@ -50,12 +49,7 @@ impl State {
                 let kept = rules.hold(Guard::PromiseBinds)
                     && !self.has_view(server, promised)
                     && !(rules.hold(Guard::PromiseIsReleased)
-                        && self.is_released(
-                            server,
-                            promised,
-                            rules.hold(Guard::ReleasedWithoutViewOp),
-                            by_descent,
-                        ));
+                        && self.is_released(server, promised, rules));
                 self.servers[server].binding &= !(Numbers::from(!kept) << promised);
             }
         }
@@ -63,20 +57,16 @@ impl State {
 
     /// Whether a member of the promised view, within `server`'s reach, has promised a higher
     /// number or ended, without having that View op.
-    fn is_released(
-        &self,
-        server: Place,
-        promised: Number,
-        guarded: bool,
-        by_descent: bool,
-    ) -> bool {
+    fn is_released(&self, server: Place, promised: Number, rules: &Rules) -> bool {
+        let by_descent = rules.hold(Guard::ReleaseByDescent);
         let members = self.proposals[usize::from(promised)].members;
         self.all().any(|place| {
             let process = members[self.id(place)];
             process != 0
                 && (place == server || self.reaches(server, place))
                 && self.continued(place, by_descent) >> process & 1 == 1
-                && !(guarded && self.has_view(place, promised))
+                && !(rules.hold(Guard::ReleasedWithoutViewOp) && self.has_view(place, promised))
+                && !(rules.hold(Guard::ReleasedByWholeLog) && self.servers[place].damaged)
                 && (self.servers[place].promised > promised || !self.is_member(promised, place))
         })
     }
@@ -119,7 +109,8 @@ impl State {
         }
         let first = self.servers[0].log;
         let mut common = usize::from(self.servers[0].commit);
-        let nothing_copied = |place: &Place| Some(*place) == self.place_of_copies() && self.id(*place) == *place;
+        let nothing_copied =
+            |place: &Place| Some(*place) == self.place_of_copies() && self.id(*place) == *place;
         for place in (1..self.count).filter(|place| !nothing_copied(place)) {
             let server = &self.servers[place];
             common = common.min(usize::from(server.commit));
@@ -143,7 +134,10 @@ impl State {
         self.answered[0].rotate_left(values.len());
         self.answered[0][OPS_MAX - values.len()..].fill(0);
         self.answered_count[0] -= values.len() as u8;
-        for server in self.servers[..self.count].iter_mut().filter(|it| it.length > 0) {
+        for server in self.servers[..self.count]
+            .iter_mut()
+            .filter(|it| it.length > 0)
+        {
             server.log.rotate_left(dropped);
             server.log[LOG_MAX - dropped..].fill(Entry::default());
             server.length -= dropped as u8;
@@ -245,7 +239,11 @@ impl State {
             let rank = |process: Birth| {
                 let is_known = process != 0 && known >> process & 1 == 1;
                 let older = known & ((2 << process) - 1);
-                if is_known { older.count_ones() as u8 } else { 0 }
+                if is_known {
+                    older.count_ones() as u8
+                } else {
+                    0
+                }
             };
             let ranks = |set: Processes| {
                 let kept = (1..16).filter(|&process| (set & known) >> process & 1 == 1);

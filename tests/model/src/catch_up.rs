@@ -57,9 +57,15 @@ impl State {
         if guarded && !self.has_view(learner, self.view(primary)) {
             return;
         }
+        // It adds itself to its folder's descent before it acknowledges anything. Else no later process
+        // of its server would count for it, and a cold start would wait for ever.
+        let named = self.servers[learner].descent & self.process(learner) != 0;
+        if steps.setting.rules.hold(Guard::NamedAreInDescent) && !named {
+            return;
+        }
         // Two processes of one server are never members of one view.
         if self.id(learner) != self.id(primary) {
-            for members in self.sets_to_propose(primary, steps) {
+            for members in self.sets_to_propose(primary, true, steps) {
                 self.propose_members(primary, members, Some(learner), steps);
             }
         }

@@ -35,8 +35,7 @@ impl State {
                         && self.continued(place, by_descent) >> members[member] & 1 == 1
                 };
                 all_near &= self.all().any(|place| here(&place));
-                some_reborn |=
-                    member != self.id(server) && self.all().filter(here).any(is_later);
+                some_reborn |= member != self.id(server) && self.all().filter(here).any(is_later);
             }
         }
         let left_out = self.all().any(|other| {
@@ -80,7 +79,8 @@ impl State {
         let asked = self.views_asked_cold(server, steps);
         let all_here = self.asked_members(asked).all(|(id, process)| {
             let refused = self.is_down(id) && self.open(server, id);
-            let is_here = |place| near(place) && self.counts_cold(place, server, id, process, rules);
+            let is_here =
+                |place| near(place) && self.counts_cold(place, server, id, process, rules);
             self.all().any(is_here) || (!rules.hold(Guard::ColdStartNeedsAll) && refused)
         });
         if of_newest(server) && ahead && all_here {

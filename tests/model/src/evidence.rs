@@ -93,9 +93,8 @@ impl State {
             && !self.is_whole(server, other)
             && unopposed;
         // Another process of its server answers, elsewhere, while the link is broken.
-        let is_answered = |place: Place| {
-            place != other && self.id(place) == id && self.linked(server, place)
-        };
+        let is_answered =
+            |place: Place| place != other && self.id(place) == id && self.linked(server, place);
         let elsewhere = !rules.hold(Guard::DeathAtTheAddress)
             && !self.linked(server, other)
             && unopposed

@@ -32,6 +32,8 @@ impl State {
             return;
         }
         let broken = self.loses_by_force(server);
+        let beside = |other: Place| self.answers(server, other) && self.lives(other);
+        let is_beside_living = self.all().any(beside);
         let above = rules.hold(Guard::ForcedNumberIsAboveItsLog);
         let least = if above {
             forced.promised.max(self.newest_in_log(server))
@@ -42,6 +44,7 @@ impl State {
             let mut next = *self;
             next.lineages += 1;
             let lineage = next.lineages;
+            next.beside_living |= u8::from(is_beside_living) << lineage;
             let counter = self.raised[usize::from(forced.lineage)] + 1;
             next.raised[usize::from(lineage)] = counter;
             let mut proposal = Proposal {
@@ -70,24 +73,28 @@ impl State {
 
     /// Whether there is a reason against forcing `server`.
     fn is_refused_force(&self, server: Place, rules: &Rules) -> bool {
-        let answers = |other: &Place| {
-            let is_lower = self.raised[usize::from(self.servers[*other].lineage)]
-                < self.raised[usize::from(self.servers[server].lineage)];
-            self.linked_in_any(server, *other) && !is_lower
-        };
-        let newest = self.all().filter(answers).map(|other| self.view(other));
-        let newest = newest.max().unwrap_or(0).max(self.view(server));
-        let lives = |other: Place| {
-            self.servers[other].serves || self.is_intact(other) && self.view(other) == newest
-        };
+        let answers = |other: &Place| self.answers(server, *other);
+        let lives = |other: Place| self.lives(other);
         let is_living =
             rules.hold(Guard::ForcedWithoutIntact) && self.all().filter(answers).any(lives);
         let holds_more =
             |other: Place| !self.servers[other].damaged && self.holds(other) > self.holds(server);
-        let is_behind = rules.hold(Guard::ForcedHoldsMost)
-            && self.all().filter(answers).any(holds_more);
+        let is_behind =
+            rules.hold(Guard::ForcedHoldsMost) && self.all().filter(answers).any(holds_more);
         let is_left_behind = rules.hold(Guard::ForcedOnce) && self.servers[server].forced != 0;
         is_living || is_behind || is_left_behind || self.is_intact(server)
+    }
+
+    /// Whether `other` is linked, and does not have to follow `server`'s lineage already.
+    fn answers(&self, server: Place, other: Place) -> bool {
+        let rank = |place: Place| self.raised[usize::from(self.servers[place].lineage)];
+        self.linked_in_any(server, other) && rank(other) >= rank(server)
+    }
+
+    /// Whether a server may acknowledge something by itself: it serves, or is intact. It may be so in
+    /// an older view than others know: the newer one may be pending, and that server a member of both.
+    fn lives(&self, server: Place) -> bool {
+        self.servers[server].serves || self.is_intact(server)
     }
 
     /// How much a server holds: the counter of its log's lineage, its newest view, its length.
@@ -97,19 +104,18 @@ impl State {
         (counter, self.newest_in_log(server), length)
     }
 
-    /// Whether forcing `server` now throws away something that a server within its reach holds: all
-    /// that was acknowledged in the lineage that one follows.
+    /// Whether forcing `server` now throws away something that a server within its reach knows to be
+    /// acknowledged in the lineage that it follows. (What that one only holds may have been
+    /// acknowledged elsewhere, in a view that neither of them knows. No rule can tell.)
     fn loses_by_force(&self, server: Place) -> Option<Broken> {
         if self.servers[server].forced != 0 {
             return Some(Broken::ForcedTwice);
         }
         let lost = |other: Place| {
             let lineage = self.servers[other].lineage;
-            self.linked_in_any(server, other)
+            self.answers(server, other)
                 && self.lineage_of_log(other) == lineage
-                && self.raised[usize::from(lineage)]
-                    >= self.raised[usize::from(self.servers[server].lineage)]
-                && properties::holds_answers(self, other, lineage)
+                && properties::knows_answers(self, other)
                 && !properties::holds_answers(self, server, lineage)
         };
         self.all().any(lost).then_some(Broken::LostByForce)
@@ -118,7 +124,10 @@ impl State {
     /// `server` hears of a higher lineage, and is a learner there from now on.
     fn adopt(&self, server: Place, steps: &mut Steps<'_>) {
         let rank = |lineage: Lineage| self.raised[usize::from(lineage)];
-        for other in self.all().filter(|&other| self.linked_in_any(server, other)) {
+        for other in self
+            .all()
+            .filter(|&other| self.linked_in_any(server, other))
+        {
             let lineage = self.servers[other].lineage;
             if rank(lineage) <= rank(self.servers[server].lineage) {
                 continue;
@@ -134,7 +143,12 @@ impl State {
             } else {
                 0
             };
-            steps.add(Step::Adopt(server as u8, other as u8), next);
+            let old = self.servers[server].lineage;
+            let lost = self.beside_living >> lineage & 1 == 1
+                && properties::holds_answers(self, server, old)
+                && !properties::holds_answers(self, other, old);
+            let broken = lost.then_some(Broken::LostByForce);
+            steps.add_checked(Step::Adopt(server as u8, other as u8), next, broken);
         }
     }
 

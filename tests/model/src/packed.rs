@@ -59,7 +59,7 @@ pub fn pack(state: &State, bytes: &mut Vec<u8>) {
         spent.cuts << 4 | spent.heals,
         spent.copies << 4 | spent.restores,
         spent.losses << 4 | spent.damages,
-        spent.forces,
+        spent.forces << 4 | state.beside_living,
     ]);
     for lineage in 0..=usize::from(state.lineages) {
         bytes.push(state.raised[lineage] << 4 | state.answered_count[lineage]);
@@ -132,7 +132,7 @@ pub fn unpack(setting: &Setting, bytes: &mut impl Iterator<Item = u8>) -> State 
     (spent.cuts, spent.heals) = (links >> 4, links & 15);
     (spent.copies, spent.restores) = (copies >> 4, copies & 15);
     (spent.losses, spent.damages) = (losses >> 4, losses & 15);
-    spent.forces = forces;
+    (spent.forces, state.beside_living) = (forces >> 4, forces & 15);
     for lineage in 0..=usize::from(state.lineages) {
         let counts = take();
         (state.raised[lineage], state.answered_count[lineage]) = (counts >> 4, counts & 15);

@@ -94,7 +94,7 @@ fn may_read(state: &State, server: Place, setting: &Setting) -> bool {
 }
 
 /// Whether everything acknowledged in its lineage is among what `server` knows to be committed.
-fn knows_answers(state: &State, server: Place) -> bool {
+pub fn knows_answers(state: &State, server: Place) -> bool {
     let known = committed_values(state, server);
     includes(known, state, state.servers[server].lineage)
 }
@@ -214,16 +214,27 @@ pub fn is_in_sync(state: &State) -> bool {
         let view = state.view(leader);
         let runs = |place: &Place| state.runs(*place);
         leads(state, leader)
-            && state.all().filter(runs).all(|place| {
-                state.is_member(view, place) && state.view(place) == view
-            })
+            && state
+                .all()
+                .filter(runs)
+                .all(|place| state.is_member(view, place) && state.view(place) == view)
     };
     state.all().any(in_sync)
 }
 
-/// Whether a server was ever forced to lead.
+/// Whether a server was forced to lead, none is about to be, and no two of them were forced apart
+/// from each other: their lineages have the same counter, so that they refuse each other until one
+/// of them is forced once more.
 pub fn was_forced(state: &State) -> bool {
-    state.lineages > 0
+    let counter = |place: Place| state.raised[usize::from(state.servers[place].lineage)];
+    let apart = |one: Place| {
+        state.all().any(|other| {
+            counter(one) == counter(other)
+                && state.servers[one].lineage != state.servers[other].lineage
+        })
+    };
+    let about = |place: Place| state.servers[place].wishes;
+    state.lineages > 0 && !state.all().any(|place| apart(place) || about(place))
 }
 
 /// How many processes are dead.

@@ -31,6 +31,8 @@ pub enum Guard {
     PromiseBinds,
     /// A promise is released only by somebody who does not have its View op.
     ReleasedWithoutViewOp,
+    /// It is released only by somebody whose log is whole: a damaged one may have had the View op.
+    ReleasedByWholeLog,
     /// The quorum is asked in each standing view, and not only in the newest.
     EachStandingView,
     /// Known dead servers leave the denominator; they are no votes.
@@ -94,6 +96,8 @@ pub enum Guard {
     /// An intact server gives up its incarnation for a later process of another member only if that
     /// one descends from the member.
     ResignationByDescent,
+    /// A learner is admitted once its folder's descent names it.
+    NamedAreInDescent,
     /// Someone named silent who has promised the same number is no reason for a veto.
     PromisedAreNotSilent,
 
@@ -122,7 +126,7 @@ pub enum Guard {
 
 impl Guard {
     /// Those without which something breaks.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 35] = [
         Self::EveryMemberHasIt,
         Self::PromisingPrimaryStops,
         Self::ReadsAreFresh,
@@ -134,6 +138,7 @@ impl Guard {
         Self::VoterIsNotNewer,
         Self::PromiseBinds,
         Self::ReleasedWithoutViewOp,
+        Self::ReleasedByWholeLog,
         Self::EachStandingView,
         Self::DeadAreNoVotes,
         Self::TieNeedsPrecedence,
@@ -251,6 +256,8 @@ pub struct World {
     pub slow_network: bool,
     /// A Propose may arrive after its candidate crashed or was stopped.
     pub late_frames: bool,
+    /// A learner that has caught up is admitted although nothing is amiss.
+    pub prompt_admission: bool,
     /// A process that runs on a copy may be started beside its original.
     pub copies_run: bool,
     /// The end of a link by the other's kernel counts as fresh news of the process that ended.
@@ -305,6 +312,7 @@ impl Setting {
                 one_way_cuts: false,
                 slow_network: false,
                 late_frames: false,
+                prompt_admission: false,
                 copies_run: false,
                 ends_are_fresh: false,
                 ends_after_notice_are_fresh: false,
@@ -364,6 +372,20 @@ impl Setting {
     #[must_use]
     pub const fn free(mut self) -> Self {
         self.world.sober_candidates = false;
+        self
+    }
+
+    /// The same where a process that runs on a copy may be started beside its original.
+    #[must_use]
+    pub const fn beside(mut self) -> Self {
+        self.world.copies_run = true;
+        self
+    }
+
+    /// The same where learners are admitted although nothing is amiss.
+    #[must_use]
+    pub const fn admitting(mut self) -> Self {
+        self.world.prompt_admission = true;
         self
     }
 

@@ -232,6 +232,9 @@ pub struct State {
     pub contact: [[Contact; SERVERS_MAX]; SERVERS_MAX],
     /// For each server, the counter of each process of it, for the rule that descent replaced.
     pub counters: [[u8; 16]; SERVERS_MAX],
+    /// Lineages that were begun although a primary, or a member that counted itself as one, could be
+    /// reached.
+    pub beside_living: u8,
     /// How many lineages there are, but for the first one.
     pub lineages: Lineage,
     /// The counter of each lineage.
@@ -268,6 +271,7 @@ impl State {
             highest: 1,
             contact: [[Contact::Fresh; SERVERS_MAX]; SERVERS_MAX],
             counters: [[0; 16]; SERVERS_MAX],
+            beside_living: 0,
             lineages: 0,
             raised: [0; LINEAGES_MAX],
             fresh_before: [0; SERVERS_MAX],
@@ -376,9 +380,10 @@ impl State {
         self.open(one, other) && self.open(other, one)
     }
 
-    /// Whether frames of `from` arrive at `to` now.
+    /// Whether frames of `from` arrive at `to` now. Two processes of one server refuse each other.
     pub fn sends(&self, from: Id, to: Id) -> bool {
         from != to
+            && self.servers[from].id != self.servers[to].id
             && self.servers[from].lineage == self.servers[to].lineage
             && self.reaches_process(from, to)
     }
@@ -482,14 +487,9 @@ impl State {
             return true;
         };
         let elsewhere = |other: Place| {
-            other != place
-                && other != server
-                && self.id(other) == id
-                && self.linked(server, other)
-                && self.continued(other, true) & 1 << process != 0
+            other != place && other != server && self.id(other) == id && self.linked(server, other)
         };
-        let by_successor =
-            !rules.hold(Guard::SuccessorAtTheAddress) && self.all().any(elsewhere);
+        let by_successor = !rules.hold(Guard::SuccessorAtTheAddress) && self.all().any(elsewhere);
         place != server && (self.contact[place][server] == Contact::Silent || by_successor)
     }
 

@@ -11,7 +11,7 @@ use crate::step::{Step, Steps};
 impl State {
     /// What `server` does about views.
     pub(crate) fn view_change(&self, server: Place, steps: &mut Steps<'_>) {
-        for members in self.sets_to_propose(server, steps) {
+        for members in self.sets_to_propose(server, false, steps) {
             self.propose_members(server, members, None, steps);
         }
         for candidate in self.all().filter(|&candidate| candidate != server) {
@@ -22,7 +22,13 @@ impl State {
     }
 
     /// The sets of members that `server` may propose now, if it may stand at all.
-    pub(crate) fn sets_to_propose(&self, server: Place, steps: &Steps<'_>) -> Vec<Set> {
+    /// An admission is a reason by itself, in a world where it is.
+    pub(crate) fn sets_to_propose(
+        &self,
+        server: Place,
+        admits: bool,
+        steps: &Steps<'_>,
+    ) -> Vec<Set> {
         let setting = steps.setting;
         let intact = !setting.rules.hold(Guard::CandidateIsIntact) || self.is_intact(server);
         let may_stand = setting.bounds.candidates >> server & 1 == 1;
@@ -57,6 +63,9 @@ impl State {
                 .collect();
         }
         let lost = all & !heard != 0;
+        if admits && setting.world.prompt_admission && !lost {
+            return vec![heard];
+        }
         if self.has_reason(server, lost, heard) && !self.may_succeed(server, heard, &silent) {
             return vec![heard];
         }
@@ -125,7 +134,13 @@ impl State {
     }
 
     /// `server` stands for `proposal`, under any number above all that it has seen.
-    pub(crate) fn stand(&self, server: Place, proposal: Proposal, step: Step, steps: &mut Steps<'_>) {
+    pub(crate) fn stand(
+        &self,
+        server: Place,
+        proposal: Proposal,
+        step: Step,
+        steps: &mut Steps<'_>,
+    ) {
         let near = |&other: &Place| other == server || self.linked(server, other);
         let seen = self.all().filter(near).map(|other| self.seen(other)).max();
         for number in seen.unwrap_or(0) + 1..=self.highest + 1 {
@@ -252,7 +267,12 @@ impl State {
     }
 
     /// What `candidate` proposes, as far as `voter` hears of it, and whether an answer arrives.
-    fn proposal_of(&self, candidate: Place, voter: Place, steps: &Steps<'_>) -> Option<(Number, bool)> {
+    fn proposal_of(
+        &self,
+        candidate: Place,
+        voter: Place,
+        steps: &Steps<'_>,
+    ) -> Option<(Number, bool)> {
         let server = &self.servers[candidate];
         if server.candidate != 0 && self.reaches(voter, candidate) {
             return Some((server.candidate, true));
@@ -333,7 +353,13 @@ impl State {
     }
 
     /// Whether the promises suffice in terms of this view.
-    fn has_quorum(&self, candidate: Place, number: Number, view: Number, steps: &Steps<'_>) -> bool {
+    fn has_quorum(
+        &self,
+        candidate: Place,
+        number: Number,
+        view: Number,
+        steps: &Steps<'_>,
+    ) -> bool {
         let rules = &steps.setting.rules;
         let members = self.proposals[usize::from(view)].members;
         let named = self.proposals[usize::from(number)].silent;
