@@ -8,7 +8,7 @@
 
 use crate::rules::{Guard, Rules, Setting};
 use crate::state::{
-    Birth, Contact, Entry, LOG_MAX, NUMBERS_MAX, Number, Numbers, OPS_MAX, Place, Process,
+    Birth, Contact, Entry, Id, LOG_MAX, NUMBERS_MAX, Number, Numbers, OPS_MAX, Place, Process,
     Processes, Proposal, SERVERS_MAX, State, numbers,
 };
 
@@ -235,6 +235,11 @@ impl State {
                 }
             }
             known &= !1;
+            if known & (known + 2) == 0 {
+                // The ranks stay: all that are known are 1 to some number, and nothing else is kept.
+                self.forget_processes(id, known);
+                continue;
+            }
             // A process's rank is how many known ones are not younger.
             let rank = |process: Birth| {
                 let is_known = process != 0 && known >> process & 1 == 1;
@@ -266,6 +271,23 @@ impl State {
                     server.before = rank(server.before);
                     server.descent = ranks(server.descent);
                 }
+            }
+        }
+    }
+
+    /// Forgets the processes of a server that are not `known`, where the others keep their ranks.
+    fn forget_processes(&mut self, id: Id, known: Processes) {
+        for process in (1..16).filter(|process| self.counts_starts && known >> process & 1 == 0) {
+            self.counters[id][process] = 0;
+        }
+        for proposal in &mut self.proposals[1..=usize::from(self.highest)] {
+            proposal.silent[id] &= known;
+        }
+        for server in &mut self.servers[..self.count] {
+            server.dead[id] &= known;
+            server.promises[id] &= known;
+            if usize::from(server.id) == id {
+                server.descent &= known;
             }
         }
     }

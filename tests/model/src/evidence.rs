@@ -87,17 +87,17 @@ impl State {
         let (id, process) = (self.id(other), self.servers[other].incarnation);
         let was_fresh = |fresh: bool| fresh || !rules.hold(Guard::DeadWasFresh);
         let fresh = self.contact[server][other] == Contact::Fresh;
-        let unopposed = !rules.hold(Guard::DeathIsUnopposed) || !self.is_opposed(server, other);
+        let unopposed = || !rules.hold(Guard::DeathIsUnopposed) || !self.is_opposed(server, other);
         let forged = steps.setting.world.forged_refusals
             && !self.is_down(other)
             && !self.is_whole(server, other)
-            && unopposed;
+            && unopposed();
         // Another process of its server answers, elsewhere, while the link is broken.
         let is_answered =
             |place: Place| place != other && self.id(place) == id && self.linked(server, place);
         let elsewhere = !rules.hold(Guard::DeathAtTheAddress)
             && !self.linked(server, other)
-            && unopposed
+            && unopposed()
             && self.all().any(is_answered);
         let mut found = self.finds(server, other);
         if (forged || elsewhere || self.is_refused(server, other)) && was_fresh(fresh) {

@@ -234,10 +234,12 @@ guards! {
         "A promises B's proposal",
         "C promises B's proposal",
         "B decides, has its View op on disk",
+        "B proposes {B}",
         "C gives up its incarnation",
         "A knows that C is dead",
+        "B decides, has its View op on disk",
+        "learner C catches up from B",
         "** B is killed",
-        "** the copy replaces B's folder",
     ];
     a_promise_is_released_by_a_whole_log: ReleasedByWholeLog,
         free("1 crash, 1 restart, 1 damage, 1 op, 4 numbers"), [
