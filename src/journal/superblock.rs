@@ -64,8 +64,6 @@ pub struct Superblock {
     /// Which journal and store of its folder are the current ones: it is raised when others take
     /// their place. 0 at first, and in a file of format 1.
     pub generation: u32,
-    /// The process has ended in order: it has acknowledged nothing since this was written.
-    pub has_ended: bool,
     /// The folder that this was written in; `None` where the system does not tell, and until the
     /// second save.
     pub folder: Option<FolderMark>,
@@ -85,20 +83,19 @@ pub struct FolderMark {
 }
 
 impl Superblock {
-    /// Begins the next process in this folder. Where the folder is a copy of one whose process had
-    /// not ended in order, that process may have acknowledged more elsewhere since: the new one
-    /// does not count for it. Answers whether it is such a copy.
+    /// Begins the next process in this folder. Where the folder is a copy, a process of the original
+    /// may have acknowledged more since: the new one counts for none of them. (Also where the
+    /// original's process had ended in order before it was copied: it may have been started again,
+    /// and have gone on alone.) Answers whether it is a copy.
     pub fn begin_process(&mut self, incarnation: Incarnation, folder: Option<FolderMark>) -> bool {
-        let is_elsewhere = match (self.folder, folder) {
+        let is_copy = match (self.folder, folder) {
             (Some(before), Some(now)) => before != now,
             (None, _) | (_, None) => false,
         };
-        let is_copy = is_elsewhere && !self.has_ended;
         if is_copy {
             self.vote.descent.clear();
         }
         self.incarnation = incarnation;
-        self.has_ended = false;
         // A file of an earlier version is about to be replaced: it has no mark yet.
         self.folder = self.folder.and(folder);
         is_copy

@@ -7,9 +7,8 @@
 //! durably, before it can be named in a view: before it promises or proposes anything, and before it
 //! acknowledges its first op. What the original added after a copy was taken is missing in the copy.
 //!
-//! A copy of a folder whose process was still running, or had crashed, names that very process. The
-//! driver recognises such a copy (see [`crate::journal::superblock`]) and starts it with an empty
-//! list.
+//! A copy of a folder names the processes of its original, which may have gone on since, and alone.
+//! The driver recognises a copy (see [`crate::journal::superblock`]) and starts it with an empty list.
 
 use super::{AfterSave, Replica};
 use crate::limits::{DESCENT_MAX, GOSSIPED_DESCENT_MAX};

@@ -110,12 +110,15 @@ impl Replica {
         self.reported(server, report);
         self.highest_seen = self.highest_seen.max(report.promised).max(report.newest);
         let descent = self.peers.get(&server).map(|peer| gossiped(&peer.descent));
-        self.rumour(Rumour {
-            member: process,
-            promised: report.promised,
-            newest: report.newest,
-            descent: descent.unwrap_or_default(),
-        });
+        // One with a damaged journal does not know which View ops it had.
+        if !report.damaged {
+            self.rumour(Rumour {
+                member: process,
+                promised: report.promised,
+                newest: report.newest,
+                descent: descent.unwrap_or_default(),
+            });
+        }
         for rumour in ping.rumours {
             self.rumour(rumour);
         }

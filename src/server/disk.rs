@@ -163,7 +163,6 @@ impl Disk {
             member_address: self.member_address,
             vote,
             generation: self.generation(),
-            has_ended: false,
             // Only once there is a file that lasts.
             folder: self
                 .superblock
@@ -182,15 +181,6 @@ impl Disk {
         let removed = leftovers::remove(&directory.join(superblock::FILE))
             .and_then(|()| generation::remove(directory, self.generation()));
         removed.map_err(|source| io_error(directory, source).into())
-    }
-
-    /// This process ends in order, and acknowledges nothing any more.
-    pub fn save_end(&mut self) -> Result<(), Fatal> {
-        if let Some(superblock) = &mut self.superblock {
-            superblock.has_ended = true;
-            self.file.save(superblock)?;
-        }
-        Ok(())
     }
 
     /// The next generation's journal and store are whole and safe: from now on they count.

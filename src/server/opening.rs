@@ -216,7 +216,6 @@ impl Opened {
             member_address: self.disk.member_address(),
             vote: Vote::default(),
             generation: 0,
-            has_ended: false,
             folder: None,
         };
         let identity = super::start::identity_of(&superblock, superblock.member_address);
@@ -243,9 +242,8 @@ fn begin_process(superblock: &mut Superblock, slot: &Slot) {
     let directory = slot.directory();
     if superblock.begin_process(incarnation, disk::folder_mark(directory)) {
         log::warn!(
-            "{} is a copy of a folder whose server was not stopped before: what that one has \
-             acknowledged since may be missing here, so this server has no say before it has got \
-             everything from the others",
+            "{} is a copy of another folder, whose server may have acknowledged more since: this \
+             server has no say before it has got everything from the others",
             directory.display()
         );
     }

@@ -148,8 +148,7 @@ impl Server {
 
     /// The last step: the store is brought up to date, so that the next start is quick. If that
     /// would take long, the next start does it out of the journal.
-    pub(super) fn leave_in_order(mut self) -> Result<(), Fatal> {
-        self.disk.save_end()?;
+    pub(super) fn leave_in_order(self) -> Result<(), Fatal> {
         let applied = self.applied;
         if self.at_once || self.store.lag_bytes() > LAG_BYTES_MAX {
             log::info!("stopped; the journal holds everything up to op {applied}");

@@ -57,7 +57,6 @@ fn found(world: &mut World, index: usize, number: u64) -> Option<Process> {
         member_address: world.hosts[index].address,
         vote: Vote::default(),
         generation: 0,
-        has_ended: false,
         folder: world.hosts[index].disk.mark,
     };
     let disk = &mut world.hosts[index].disk;
@@ -99,7 +98,6 @@ fn join(world: &mut World, index: usize, number: u64) -> Process {
         member_address: world.hosts[index].address,
         vote: Vote::default(),
         generation: 0,
-        has_ended: false,
         folder: world.hosts[index].disk.mark,
     };
     let config = config(world, index);

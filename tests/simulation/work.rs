@@ -112,7 +112,6 @@ impl Process {
             member_address: identity.address,
             vote,
             generation: self.superblock.generation,
-            has_ended: false,
             folder: self.superblock.folder,
         })
     }

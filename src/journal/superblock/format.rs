@@ -18,9 +18,9 @@
 //!        ├─────────┬────────┴─────┬────────┴───────┬─────────────┐
 //!        │ stood 8 │ forced?      │ descent        │ descent:    │
 //!        │         │ lineage 12   │ (count)        │ 16 each     │
-//!        ├─────────┴──┬───────────┴────────────────┴─────────────┘
-//!        │ has ended  │ folder mark? 8, 8 │
-//!        └────────────┴───────────────────┘
+//!        ├─────────┴─────────┬────┴────────────────┴─────────────┘
+//!        │ folder mark? 8, 8 │
+//!        └───────────────────┘
 //!
 //!  a binding:  ┌────────────────┬─────────────────┬───────────┐    a member:  ┌─────────────┐
 //!              │ view number: 8 │ members (count) │ members … │               │ server: 2   │
@@ -68,7 +68,7 @@ const BODY_BYTES_MAX: usize = COPY_BYTES - BODY;
 
 /// Everything but the bindings and the descent.
 const FIXED_BYTES: usize =
-    16 + 12 + 2 + 16 + ADDRESS_BYTES + 4 + 8 + 8 + 1 + 8 + (1 + 12) + 1 + 1 + (1 + 16);
+    16 + 12 + 2 + 16 + ADDRESS_BYTES + 4 + 8 + 8 + 1 + 8 + (1 + 12) + 1 + (1 + 16);
 const ADDRESS_BYTES: usize = 1 + 16 + 2 + 4;
 const INCARNATION_BYTES: usize = 16;
 const MEMBER_BYTES: usize = 2 + INCARNATION_BYTES;
@@ -179,7 +179,6 @@ fn put_body(out: &mut Vec<u8>, superblock: &Superblock) {
     put_u32(out, superblock.generation);
     put_vote(out, &superblock.vote);
     put_history(out, &superblock.vote);
-    put_u8(out, u8::from(superblock.has_ended));
     put_u8(out, u8::from(superblock.folder.is_some()));
     if let Some(mark) = superblock.folder {
         put_u64(out, mark.directory);
@@ -194,7 +193,6 @@ fn read_sized_body(bytes: &[u8]) -> Result<Superblock, InvalidField> {
     let mut body = Reader::new(reader.bytes(length)?);
     let mut superblock = read_body(&mut body)?;
     read_history(&mut body, &mut superblock.vote)?;
-    superblock.has_ended = body.flag()?;
     if body.flag()? {
         superblock.folder = Some(FolderMark {
             directory: body.u64()?,
@@ -227,7 +225,6 @@ fn read_body(reader: &mut Reader<'_>) -> Result<Superblock, InvalidField> {
         member_address: read_address(reader)?,
         generation: reader.u32()?,
         vote: read_vote(reader)?,
-        has_ended: false,
         folder: None,
     })
 }

@@ -23,7 +23,6 @@ fn superblock(counter: u64) -> Superblock {
         member_address: "127.0.0.1:5001".parse().unwrap(),
         vote: vote(2, 3),
         generation: counter as u32,
-        has_ended: counter.is_multiple_of(2),
         folder: Some(FolderMark {
             directory: counter,
             file: counter + 1,
@@ -92,7 +91,6 @@ fn earlier(counter: u64, vote: Vote, generation: u32) -> Superblock {
             ..vote
         },
         generation,
-        has_ended: false,
         folder: None,
         ..superblock(counter)
     }
@@ -439,7 +437,7 @@ fn counts_and_lengths_beyond_what_there_can_be_are_damage() {
 }
 
 #[test]
-fn a_process_in_a_copied_folder_counts_for_its_original_only_if_that_ended_in_order() {
+fn a_process_in_a_copied_folder_continues_none_of_its_original() {
     let mark = |made| {
         Some(FolderMark {
             directory: made,
@@ -450,16 +448,14 @@ fn a_process_in_a_copied_folder_counts_for_its_original_only_if_that_ended_in_or
         counter: 9,
         random: 9,
     };
-    for (has_ended, folder, now, is_copy) in [
-        (false, mark(1), mark(1), false),
-        (false, mark(1), mark(2), true),
-        (true, mark(1), mark(2), false),
+    for (folder, now, is_copy) in [
+        (mark(1), mark(1), false),
+        (mark(1), mark(2), true),
         // The system does not tell, or a file of an earlier version.
-        (false, mark(1), None, false),
-        (false, None, mark(2), false),
+        (mark(1), None, false),
+        (None, mark(2), false),
     ] {
         let mut superblock = Superblock {
-            has_ended,
             folder,
             ..superblock(1)
         };
@@ -467,7 +463,6 @@ fn a_process_in_a_copied_folder_counts_for_its_original_only_if_that_ended_in_or
         assert_eq!(superblock.begin_process(next, now), is_copy);
         assert_eq!(superblock.vote.descent.is_empty(), is_copy);
         assert!(is_copy || superblock.vote.descent == descent);
-        assert!(!superblock.has_ended);
         assert_eq!(superblock.incarnation, next);
     }
 }

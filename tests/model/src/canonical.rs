@@ -6,10 +6,10 @@
 //! committed cannot be disputed any more, so the logs begin after it. And news that a server may
 //! have at any time, and that only ever allows it more, it has at once: that a promise is released.
 
-use crate::rules::{Guard, Setting};
+use crate::rules::{Guard, Rules, Setting};
 use crate::state::{
-    Contact, Entry, Id, LOG_MAX, NUMBERS_MAX, Number, Numbers, OPS_MAX, Process, Proposal,
-    SERVERS_MAX, State, numbers,
+    Birth, Contact, Entry, Id, LOG_MAX, NUMBERS_MAX, Number, Numbers, OPS_MAX, Place, Process,
+    Processes, Proposal, SERVERS_MAX, State, numbers,
 };
 
 impl State {
@@ -22,7 +22,7 @@ impl State {
         self.forget_what_nobody_asks(setting);
         self.shorten_logs();
         self.renumber_views(setting);
-        self.renumber_incarnations();
+        self.rank_processes();
     }
 
     /// Links that work have carried pings already.
@@ -49,11 +49,7 @@ impl State {
                 let kept = rules.hold(Guard::PromiseBinds)
                     && !self.has_view(server, promised)
                     && !(rules.hold(Guard::PromiseIsReleased)
-                        && self.is_released(
-                            server,
-                            promised,
-                            rules.hold(Guard::ReleasedWithoutViewOp),
-                        ));
+                        && self.is_released(server, promised, rules));
                 self.servers[server].binding &= !(Numbers::from(!kept) << promised);
             }
         }
@@ -61,14 +57,17 @@ impl State {
 
     /// Whether a member of the promised view, within `server`'s reach, has promised a higher
     /// number or ended, without having that View op.
-    fn is_released(&self, server: Id, promised: Number, guarded: bool) -> bool {
+    fn is_released(&self, server: Place, promised: Number, rules: &Rules) -> bool {
+        let by_descent = rules.hold(Guard::ReleaseByDescent);
         let members = self.proposals[usize::from(promised)].members;
-        self.all().any(|member| {
-            members[member] != 0
-                && (member == server || self.reaches(server, member))
-                && !(guarded && self.has_view(member, promised))
-                && (self.servers[member].promised > promised
-                    || self.servers[member].incarnation > members[member])
+        self.all().any(|place| {
+            let process = members[self.id(place)];
+            process != 0
+                && (place == server || self.reaches(server, place))
+                && self.continued(place, by_descent) >> process & 1 == 1
+                && !(rules.hold(Guard::ReleasedWithoutViewOp) && self.has_view(place, promised))
+                && !(rules.hold(Guard::ReleasedByWholeLog) && self.servers[place].damaged)
+                && (self.servers[place].promised > promised || !self.is_member(promised, place))
         })
     }
 
@@ -94,7 +93,8 @@ impl State {
                     (_, Process::Down) if *contact == Contact::Stale => *contact = Contact::Silent,
                     _ => {}
                 }
-                let known = self.servers[server].dead[other] + 1 >= self.servers[other].incarnation;
+                let before = self.servers[other].before;
+                let known = self.servers[server].dead[self.id(other)] >> before & 1 == 1;
                 if self.is_down(server) || known {
                     self.fresh_before[other] &= !(1 << server);
                 }
@@ -104,9 +104,15 @@ impl State {
 
     /// Drops what comes before the newest View op that everybody knows to be committed.
     fn shorten_logs(&mut self) {
+        if self.lineages > 0 || self.servers.iter().any(|server| server.damaged) {
+            return;
+        }
         let first = self.servers[0].log;
         let mut common = usize::from(self.servers[0].commit);
-        for server in &self.servers[1..self.count] {
+        let nothing_copied =
+            |place: &Place| Some(*place) == self.place_of_copies() && self.id(*place) == *place;
+        for place in (1..self.count).filter(|place| !nothing_copied(place)) {
+            let server = &self.servers[place];
             common = common.min(usize::from(server.commit));
             let differs = |&at: &usize| server.log[at] != first[at];
             common = (0..common).find(differs).unwrap_or(common);
@@ -121,14 +127,17 @@ impl State {
             .filter(|entry| !entry.is_view())
             .map(|entry| entry.value())
             .collect();
-        if self.answered[..values.len()] != values {
+        if self.answered[0][..values.len()] != values {
             // Committed by whoever has not answered yet.
             return;
         }
-        self.answered.rotate_left(values.len());
-        self.answered[OPS_MAX - values.len()..].fill(0);
-        self.answered_count -= values.len() as u8;
-        for server in &mut self.servers[..self.count] {
+        self.answered[0].rotate_left(values.len());
+        self.answered[0][OPS_MAX - values.len()..].fill(0);
+        self.answered_count[0] -= values.len() as u8;
+        for server in self.servers[..self.count]
+            .iter_mut()
+            .filter(|it| it.length > 0)
+        {
             server.log.rotate_left(dropped);
             server.log[LOG_MAX - dropped..].fill(Entry::default());
             server.length -= dropped as u8;
@@ -159,6 +168,7 @@ impl State {
         for id in self.all() {
             let server = &self.servers[id];
             known |= 1 << server.promised | 1 << server.candidate | server.binding;
+            known |= 1 << server.stood;
             open |= 1 << server.candidate;
             if setting.world.late_frames {
                 open |= 1 << server.promised;
@@ -193,6 +203,7 @@ impl State {
         for server in &mut self.servers[..self.count] {
             server.promised = map[usize::from(server.promised)];
             server.candidate = map[usize::from(server.candidate)];
+            server.stood = map[usize::from(server.stood)];
             server.binding = numbers(server.binding)
                 .map(|number| 1 << map[usize::from(number)])
                 .sum();
@@ -202,38 +213,81 @@ impl State {
         }
     }
 
-    /// Ranks each server's incarnations that matter: the one that runs, and members of views.
-    fn renumber_incarnations(&mut self) {
-        for id in self.all() {
-            let current = self.servers[id].incarnation;
-            let mut known: u32 = 1 << current;
+    /// Ranks each server's processes that matter by birth: those that run or ran last in a place,
+    /// and members of views.
+    fn rank_processes(&mut self) {
+        for id in 0..self.count {
+            let mut members: Processes = 0;
             for proposal in &self.proposals[1..=usize::from(self.highest)] {
-                known |= 1 << proposal.members[id];
+                members |= 1 << proposal.members[id];
             }
-            let before = current - 1;
-            if known >> before & 1 == 0 || before == 0 {
-                self.fresh_before[id] = 0;
+            let mut known = members;
+            for place in self.all() {
+                if self.id(place) != id {
+                    continue;
+                }
+                known |= self.process(place);
+                if members >> self.servers[place].before & 1 == 0 {
+                    self.fresh_before[place] = 0;
+                }
+                if self.fresh_before[place] == 0 || self.servers[place].before == 0 {
+                    (self.fresh_before[place], self.servers[place].before) = (0, 0);
+                }
             }
             known &= !1;
-            if known + 2 == 1 << (current + 1) {
+            if known & (known + 2) == 0 {
+                // The ranks stay: all that are known are 1 to some number, and nothing else is kept.
+                self.forget_processes(id, known);
                 continue;
             }
-            // An incarnation's rank is how many known ones are not above it.
-            let rank = |incarnation: u8| (known & ((2 << incarnation) - 1)).count_ones() as u8;
-            self.servers[id].incarnation = rank(current);
+            // A process's rank is how many known ones are not younger.
+            let rank = |process: Birth| {
+                let is_known = process != 0 && known >> process & 1 == 1;
+                let older = known & ((2 << process) - 1);
+                if is_known {
+                    older.count_ones() as u8
+                } else {
+                    0
+                }
+            };
+            let ranks = |set: Processes| {
+                let kept = (1..16).filter(|&process| (set & known) >> process & 1 == 1);
+                kept.map(|process| 1 << rank(process)).sum::<Processes>()
+            };
+            let mut counters = [0; 16];
+            for process in (1..16).filter(|process| known >> process & 1 == 1) {
+                counters[usize::from(rank(process))] = self.counters[id][usize::from(process)];
+            }
+            self.counters[id] = counters;
             for proposal in &mut self.proposals[1..=usize::from(self.highest)] {
                 proposal.members[id] = rank(proposal.members[id]);
-                proposal.silent[id] = rank(proposal.silent[id]);
+                proposal.silent[id] = ranks(proposal.silent[id]);
             }
             for server in &mut self.servers[..self.count] {
-                server.dead[id] = rank(server.dead[id]);
-                // A promise of an incarnation that is no member of anything still counts.
-                let promise = server.promises[id];
-                server.promises[id] = if promise == 0 {
-                    0
-                } else {
-                    rank(promise).max(1)
-                };
+                server.dead[id] = ranks(server.dead[id]);
+                server.promises[id] = ranks(server.promises[id]);
+                if usize::from(server.id) == id {
+                    server.incarnation = rank(server.incarnation);
+                    server.before = rank(server.before);
+                    server.descent = ranks(server.descent);
+                }
+            }
+        }
+    }
+
+    /// Forgets the processes of a server that are not `known`, where the others keep their ranks.
+    fn forget_processes(&mut self, id: Id, known: Processes) {
+        for process in (1..16).filter(|process| self.counts_starts && known >> process & 1 == 0) {
+            self.counters[id][process] = 0;
+        }
+        for proposal in &mut self.proposals[1..=usize::from(self.highest)] {
+            proposal.silent[id] &= known;
+        }
+        for server in &mut self.servers[..self.count] {
+            server.dead[id] &= known;
+            server.promises[id] &= known;
+            if usize::from(server.id) == id {
+                server.descent &= known;
             }
         }
     }

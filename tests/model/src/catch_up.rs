@@ -2,12 +2,12 @@
 
 use crate::properties::Broken;
 use crate::rules::Guard;
-use crate::state::{Contact, Entry, Id, LOG_MAX, State};
+use crate::state::{Contact, Entry, Id, LOG_MAX, Place, Processes, State};
 use crate::step::{Step, Steps};
 
 impl State {
     /// What a serving `primary` does for servers that are no members of its view.
-    pub(crate) fn catching_up(&self, primary: Id, steps: &mut Steps<'_>) {
+    pub(crate) fn catching_up(&self, primary: Place, steps: &mut Steps<'_>) {
         if !self.servers[primary].serves {
             return;
         }
@@ -21,17 +21,29 @@ impl State {
 
     /// A learner, or a member that hears now that it was left out, takes the primary's log: first
     /// it cuts off what the primary does not have, then it appends.
-    fn catch_up(&self, primary: Id, learner: Id, steps: &mut Steps<'_>) {
+    fn catch_up(&self, primary: Place, learner: Place, steps: &mut Steps<'_>) {
         let (leader, follower) = (&self.servers[primary], &self.servers[learner]);
         let equal = leader.log == follower.log && leader.commit <= follower.commit;
-        if self.view(learner) > self.view(primary) || equal {
+        let named = follower.descent & self.process(learner) != 0;
+        if self.view(learner) > self.view(primary) || (equal && named) {
             return;
         }
         let mut next = *self;
         next.forget(learner);
-        let (whole, broken) = next.copy_log(primary, learner);
+        let (mut whole, mut broken) = (true, None);
+        if self.view(learner) == 0 {
+            // Nothing, or a log of another lineage: positions say nothing. A snapshot replaces it.
+            let target = &mut next.servers[learner];
+            (target.length, target.log, target.commit) = (leader.length, leader.log, leader.commit);
+        } else {
+            (whole, broken) = next.copy_log(primary, learner);
+        }
         if whole {
-            next.servers[learner].commit = leader.commit.max(follower.commit);
+            let target = &mut next.servers[learner];
+            target.commit = target.commit.max(leader.commit);
+            // From now on it may be named in a view, since it acknowledges what it has.
+            target.descent |= self.process(learner);
+            (target.damaged, target.in_force) = (false, 0);
         }
         steps.add_checked(Step::CatchUp(primary as u8, learner as u8), next, broken);
     }
@@ -40,20 +52,28 @@ impl State {
     ///
     /// It must have the View op that left it out: until then it may still stand as a candidate of
     /// the view before, and from now on its pings are echoed again.
-    fn admit(&self, primary: Id, learner: Id, steps: &mut Steps<'_>) {
+    fn admit(&self, primary: Place, learner: Place, steps: &mut Steps<'_>) {
         let guarded = steps.setting.rules.hold(Guard::LearnerKnowsTheView);
         if guarded && !self.has_view(learner, self.view(primary)) {
             return;
         }
-        for members in self.sets_to_propose(primary, steps) {
-            let with_it = members | 1 << learner;
-            self.propose_members(primary, with_it, steps);
+        // It adds itself to its folder's descent before it acknowledges anything. Else no later process
+        // of its server would count for it, and a cold start would wait for ever.
+        let named = self.servers[learner].descent & self.process(learner) != 0;
+        if steps.setting.rules.hold(Guard::NamedAreInDescent) && !named {
+            return;
+        }
+        // Two processes of one server are never members of one view.
+        if self.id(learner) != self.id(primary) {
+            for members in self.sets_to_propose(primary, true, steps) {
+                self.propose_members(primary, members, Some(learner), steps);
+            }
         }
     }
 
     /// Makes `to`'s log the log of `from`, in two steps that are durable each: cut off, append.
     /// Answers whether it is whole now.
-    pub(crate) fn copy_log(&mut self, from: Id, to: Id) -> (bool, Option<Broken>) {
+    pub(crate) fn copy_log(&mut self, from: Place, to: Place) -> (bool, Option<Broken>) {
         let (source, target) = (self.servers[from], &mut self.servers[to]);
         let shorter = usize::from(source.length.min(target.length));
         let differs = |at: &usize| source.log[*at] != target.log[*at];
@@ -70,13 +90,21 @@ impl State {
     }
 
     /// The process ends for good: whoever runs under this id from now on is another one.
-    pub(crate) fn raise_incarnation(&mut self, server: Id, guarded: bool) {
+    pub(crate) fn raise_incarnation(&mut self, server: Place, guarded: bool) {
         self.forget(server);
         self.servers[server].dead = Default::default();
         if !guarded {
             return;
         }
-        self.servers[server].incarnation += 1;
+        let id = self.id(server);
+        let youngest = 15 - self.known_processes(id).leading_zeros() as u8;
+        let born = &mut self.servers[server];
+        born.before = born.incarnation;
+        born.incarnation = youngest + 1;
+        if self.counts_starts {
+            born.counter += 1;
+            self.counters[id][usize::from(born.incarnation)] = born.counter;
+        }
         self.fresh_before[server] = 0;
         for other in self.all().filter(|&other| other != server) {
             if self.runs(other) && self.contact[other][server] == Contact::Fresh {
@@ -87,8 +115,23 @@ impl State {
         }
     }
 
+    /// The processes of a server that anybody knows.
+    pub(crate) fn known_processes(&self, id: Id) -> Processes {
+        let mut known = 0;
+        for server in &self.servers[..self.count] {
+            known |= server.dead[id] | server.promises[id];
+            if usize::from(server.id) == id {
+                known |= 1 << server.incarnation | 1 << server.before | server.descent;
+            }
+        }
+        for proposal in &self.proposals[1..=usize::from(self.highest)] {
+            known |= 1 << proposal.members[id] | proposal.silent[id];
+        }
+        known | 1
+    }
+
     /// Whether the log of `server` can take one more View op.
-    pub(crate) fn has_room(&self, server: Id, steps: &Steps<'_>) -> bool {
+    pub(crate) fn has_room(&self, server: Place, steps: &Steps<'_>) -> bool {
         let length = usize::from(self.servers[server].length);
         length < LOG_MAX && length < usize::from(steps.setting.bounds.log)
     }

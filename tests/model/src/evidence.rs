@@ -1,12 +1,12 @@
 //! Who is dead, who is silent, and what does a server let others believe of it?
 
 use crate::rules::Guard;
-use crate::state::{Contact, Id, State};
+use crate::state::{Birth, Contact, Place, Processes, State};
 use crate::step::{Step, Steps};
 
 impl State {
     /// Pings of `server`, how they age, and what it knows about deaths.
-    pub(crate) fn time(&self, server: Id, steps: &mut Steps<'_>) {
+    pub(crate) fn time(&self, server: Place, steps: &mut Steps<'_>) {
         for other in self.all().filter(|&other| other != server) {
             self.age(server, other, steps);
             if self.runs(server) {
@@ -18,12 +18,12 @@ impl State {
 
     /// Whether `server` echoes pings of `other`: not when the newest view that it promised or has
     /// leaves `other` out, so that nobody takes it for fresh who is no part of that.
-    pub(crate) fn echoes(&self, server: Id, other: Id, guarded: bool) -> bool {
+    pub(crate) fn echoes(&self, server: Place, other: Place, guarded: bool) -> bool {
         !guarded || self.is_member(self.seen(server), other)
     }
 
     /// A ping arrives, and is echoed if it may be.
-    fn beat(&self, server: Id, other: Id, steps: &mut Steps<'_>) {
+    fn beat(&self, server: Place, other: Place, steps: &mut Steps<'_>) {
         if steps.setting.world.prompt_pings && self.linked(server, other) {
             // It has happened already.
             return;
@@ -42,7 +42,7 @@ impl State {
     }
 
     /// What one ping changes.
-    pub(crate) fn ping(&mut self, server: Id, other: Id, guarded: bool) {
+    pub(crate) fn ping(&mut self, server: Place, other: Place, guarded: bool) {
         let echoed = self.sends(other, server) && self.echoes(other, server, guarded);
         let contact = &mut self.contact[server][other];
         *contact = if echoed {
@@ -53,7 +53,7 @@ impl State {
     }
 
     /// Time passes, and no ping of `server` gets through to `other`, or no echo comes back.
-    fn age(&self, server: Id, other: Id, steps: &mut Steps<'_>) {
+    fn age(&self, server: Place, other: Place, steps: &mut Steps<'_>) {
         if !self.runs(server) && !self.runs(other) {
             // Neither of them looks at it.
             return;
@@ -82,50 +82,72 @@ impl State {
 
     /// A death is established: connects were refused, or a later incarnation answered, while the
     /// dead one was fresh, and nobody who hears it objects.
-    fn evidence(&self, server: Id, other: Id, steps: &mut Steps<'_>) {
+    fn evidence(&self, server: Place, other: Place, steps: &mut Steps<'_>) {
         let rules = &steps.setting.rules;
+        let (id, process) = (self.id(other), self.servers[other].incarnation);
         let was_fresh = |fresh: bool| fresh || !rules.hold(Guard::DeadWasFresh);
         let fresh = self.contact[server][other] == Contact::Fresh;
+        let unopposed = || !rules.hold(Guard::DeathIsUnopposed) || !self.is_opposed(server, other);
         let forged = steps.setting.world.forged_refusals
             && !self.is_down(other)
             && !self.is_whole(server, other)
-            && (!rules.hold(Guard::DeathIsUnopposed) || !self.is_opposed(server, other));
+            && unopposed();
+        // Another process of its server answers, elsewhere, while the link is broken.
+        let is_answered =
+            |place: Place| place != other && self.id(place) == id && self.linked(server, place);
+        let elsewhere = !rules.hold(Guard::DeathAtTheAddress)
+            && !self.linked(server, other)
+            && unopposed()
+            && self.all().any(is_answered);
         let mut found = self.finds(server, other);
-        if (forged || self.is_refused(server, other)) && was_fresh(fresh) {
-            found = Some(self.servers[other].incarnation);
+        if (forged || elsewhere || self.is_refused(server, other)) && was_fresh(fresh) {
+            found = Some(process);
         } else if self.linked(server, other) && was_fresh(false) {
-            found = Some(self.servers[other].incarnation - 1);
+            found = Some(self.servers[other].before);
         }
-        if let Some(incarnation) = found
-            && self.servers[server].dead[other] < incarnation
-        {
+        let Some(found) = found.filter(|&found| found != 0) else {
+            return;
+        };
+        // What it continues ended before it, but for what runs elsewhere.
+        let ended_before = |earlier: &Birth| {
+            let place = self.place_of(id, *earlier);
+            self.servers[other].descent >> earlier & 1 == 1
+                && *earlier != process
+                && (place.is_none() || !rules.hold(Guard::DeathAtTheAddress))
+        };
+        let earlier = (1..16).filter(ended_before).map(|it| 1 << it);
+        let ended = 1 << found | earlier.sum::<Processes>();
+        if ended & !self.servers[server].dead[id] != 0 {
             let mut next = *self;
-            next.servers[server].dead[other] = incarnation;
+            next.servers[server].dead[id] |= ended;
             steps.add(Step::Evidence(server as u8, other as u8), next);
         }
     }
 
-    /// The incarnation of `other` that `server` finds dead now, if it does not know yet.
-    fn finds(&self, server: Id, other: Id) -> Option<u8> {
-        let incarnation = self.servers[other].incarnation;
+    /// The process at `other` that `server` finds dead now, if it does not know yet.
+    fn finds(&self, server: Place, other: Place) -> Option<Birth> {
         let fresh = self.contact[server][other] == Contact::Fresh;
         let found = if self.is_refused(server, other) && fresh {
-            incarnation
+            self.servers[other].incarnation
         } else if self.linked(server, other) && self.fresh_before[other] >> server & 1 == 1 {
-            incarnation - 1
+            self.servers[other].before
         } else {
             return None;
         };
-        (self.servers[server].dead[other] < found).then_some(found)
+        let known = self.servers[server].dead[self.id(other)] >> found & 1 == 1;
+        (found != 0 && !known).then_some(found)
     }
 
     /// Whether nobody listens at `other`'s own address, and `server` can tell.
-    fn is_refused(&self, server: Id, other: Id) -> bool {
-        self.runs(server) && self.is_down(other) && self.is_whole(server, other)
+    fn is_refused(&self, server: Place, other: Place) -> bool {
+        self.runs(server)
+            && self.is_down(other)
+            && self.servers[other].incarnation != 0
+            && self.is_whole(server, other)
     }
 
     /// Whether somebody with whom `server` can talk hears `other`.
-    fn is_opposed(&self, server: Id, other: Id) -> bool {
+    fn is_opposed(&self, server: Place, other: Place) -> bool {
         self.all()
             .any(|third| self.linked(server, third) && self.sends(other, third))
     }

@@ -54,6 +54,7 @@ pub mod checker;
 pub mod cold_start;
 pub mod evidence;
 pub mod faults;
+pub mod forcing;
 pub mod normal;
 pub mod packed;
 pub mod properties;

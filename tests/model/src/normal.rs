@@ -46,7 +46,8 @@ impl State {
         let (mut have, mut all) = (0, 0);
         for member in self.all().filter(|&member| members[member] != 0) {
             all += 1;
-            have += u8::from(member == primary || server.acknowledged[member] > server.commit);
+            let own = member == usize::from(server.id);
+            have += u8::from(own || server.acknowledged[member] > server.commit);
         }
         if have == all || (!steps.setting.rules.hold(Guard::EveryMemberHasIt) && have * 2 > all) {
             let mut next = *self;
@@ -70,7 +71,8 @@ impl State {
         server.log[usize::from(server.length)] = leader.log[usize::from(server.length)];
         server.length += 1;
         server.commit = server.commit.max(leader.commit.min(server.length));
-        next.servers[primary].acknowledged[backup] = server.length;
+        let id = usize::from(server.id);
+        next.servers[primary].acknowledged[id] = server.length;
         steps.add(Step::Prepare(primary as u8, backup as u8), next);
     }
 

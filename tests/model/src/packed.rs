@@ -15,35 +15,57 @@ pub fn pack(state: &State, bytes: &mut Vec<u8>) {
         };
         bytes.extend([
             server.incarnation << 3 | process << 1 | u8::from(server.serves),
+            server.before << 4 | server.id,
             server.promised,
             server.candidate,
             server.length << 4 | server.commit,
+            server.forced << 6
+                | server.lineage << 4
+                | u8::from(server.wishes) << 3
+                | u8::from(server.copied) << 2
+                | u8::from(server.clean) << 1
+                | u8::from(server.damaged),
+            server.stood,
+            server.in_force << 4 | server.counter,
         ]);
+        bytes.extend(server.descent.to_le_bytes());
         bytes.extend(&server.binding.to_le_bytes()[..3]);
         let log = &server.log[..usize::from(server.length)];
         bytes.extend(log.iter().map(|entry| entry.0));
         for other in state.all() {
-            bytes.push(server.promises[other] << 4 | server.dead[other]);
+            bytes.extend(server.promises[other].to_le_bytes());
+            bytes.extend(server.dead[other].to_le_bytes());
             let contact = state.contact[id][other] as u8;
             bytes.push(server.acknowledged[other] << 4 | contact);
         }
         bytes.extend([state.fresh_before[id], state.cut[id]]);
+        if state.counts_starts {
+            bytes.extend(&state.counters[id]);
+        }
     }
     bytes.push(state.highest);
     for proposal in &state.proposals[1..=usize::from(state.highest)] {
-        bytes.push(proposal.candidate << 1 | u8::from(proposal.cold));
+        bytes.push(proposal.candidate << 4 | proposal.lineage << 1 | u8::from(proposal.cold));
         for id in 0..count {
-            bytes.push(proposal.members[id] << 4 | proposal.silent[id]);
+            bytes.push(proposal.members[id]);
+            bytes.extend(proposal.silent[id].to_le_bytes());
         }
     }
     let spent = &state.spent;
     bytes.extend([
-        state.answered_count << 4 | spent.ops,
+        state.lineages << 4 | spent.ops,
         spent.crashes << 4 | spent.restarts,
-        spent.pauses,
+        spent.pauses << 4 | spent.stops,
         spent.cuts << 4 | spent.heals,
+        spent.copies << 4 | spent.restores,
+        spent.losses << 4 | spent.damages,
+        spent.forces << 4 | state.beside_living,
     ]);
-    bytes.extend(&state.answered[..usize::from(state.answered_count)]);
+    for lineage in 0..=usize::from(state.lineages) {
+        bytes.push(state.raised[lineage] << 4 | state.answered_count[lineage]);
+        let count = usize::from(state.answered_count[lineage]);
+        bytes.extend(&state.answered[lineage][..count]);
+    }
 }
 
 /// Reads one state back.
@@ -56,43 +78,67 @@ pub fn unpack(setting: &Setting, bytes: &mut impl Iterator<Item = u8>) -> State 
         server.incarnation = first >> 3;
         server.process = [Process::Up, Process::Paused, Process::Down][usize::from(first >> 1 & 3)];
         server.serves = first & 1 == 1;
+        let second = take();
+        (server.before, server.id) = (second >> 4, second & 15);
         server.promised = take();
         server.candidate = take();
         let lengths = take();
         (server.length, server.commit) = (lengths >> 4, lengths & 15);
+        let flags = take();
+        (server.forced, server.lineage) = (flags >> 6, flags >> 4 & 3);
+        server.wishes = flags >> 3 & 1 == 1;
+        server.copied = flags >> 2 & 1 == 1;
+        server.clean = flags >> 1 & 1 == 1;
+        server.damaged = flags & 1 == 1;
+        server.stood = take();
+        let counts = take();
+        (server.in_force, server.counter) = (counts >> 4, counts & 15);
+        server.descent = u16::from_le_bytes([take(), take()]);
         server.binding = u32::from_le_bytes([take(), take(), take(), 0]);
         server.log = [Entry::default(); _];
         for at in 0..usize::from(server.length) {
             server.log[at] = Entry(take());
         }
         for other in 0..state.count {
-            let known = take();
-            (server.promises[other], server.dead[other]) = (known >> 4, known & 15);
+            server.promises[other] = u16::from_le_bytes([take(), take()]);
+            server.dead[other] = u16::from_le_bytes([take(), take()]);
             let heard = take();
             server.acknowledged[other] = heard >> 4;
             state.contact[id][other] =
                 [Contact::Fresh, Contact::Stale, Contact::Silent][usize::from(heard & 15)];
         }
         (state.fresh_before[id], state.cut[id]) = (take(), take());
+        if state.counts_starts {
+            state.counters[id] = std::array::from_fn(|_| take());
+        }
     }
     state.highest = take();
     for number in 1..=usize::from(state.highest) {
         let first = take();
         let proposal = &mut state.proposals[number];
-        (proposal.candidate, proposal.cold) = (first >> 1, first & 1 == 1);
+        (proposal.candidate, proposal.lineage) = (first >> 4, first >> 1 & 7);
+        proposal.cold = first & 1 == 1;
         for id in 0..state.count {
-            let member = take();
-            (proposal.members[id], proposal.silent[id]) = (member >> 4, member & 15);
+            proposal.members[id] = take();
+            proposal.silent[id] = u16::from_le_bytes([take(), take()]);
         }
     }
     let spent = &mut state.spent;
-    let [answers, processes, pauses, links] = [take(), take(), take(), take()];
-    (state.answered_count, spent.ops) = (answers >> 4, answers & 15);
+    let [first, processes, stops, links] = [take(), take(), take(), take()];
+    let [copies, losses, forces] = [take(), take(), take()];
+    (state.lineages, spent.ops) = (first >> 4, first & 15);
     (spent.crashes, spent.restarts) = (processes >> 4, processes & 15);
-    spent.pauses = pauses;
+    (spent.pauses, spent.stops) = (stops >> 4, stops & 15);
     (spent.cuts, spent.heals) = (links >> 4, links & 15);
-    for at in 0..usize::from(state.answered_count) {
-        state.answered[at] = take();
+    (spent.copies, spent.restores) = (copies >> 4, copies & 15);
+    (spent.losses, spent.damages) = (losses >> 4, losses & 15);
+    (spent.forces, state.beside_living) = (forces >> 4, forces & 15);
+    for lineage in 0..=usize::from(state.lineages) {
+        let counts = take();
+        (state.raised[lineage], state.answered_count[lineage]) = (counts >> 4, counts & 15);
+        for at in 0..usize::from(state.answered_count[lineage]) {
+            state.answered[lineage][at] = take();
+        }
     }
     state
 }

@@ -31,6 +31,8 @@ pub enum Guard {
     PromiseBinds,
     /// A promise is released only by somebody who does not have its View op.
     ReleasedWithoutViewOp,
+    /// It is released only by somebody whose log is whole: a damaged one may have had the View op.
+    ReleasedByWholeLog,
     /// The quorum is asked in each standing view, and not only in the newest.
     EachStandingView,
     /// Known dead servers leave the denominator; they are no votes.
@@ -57,11 +59,45 @@ pub enum Guard {
     /// A cold start is led by a member of the newest view.
     ColdLeaderWasMember,
 
+    /// In a cold start a process counts for an earlier one if its folder descends from that one,
+    /// and not if it has counted more starts.
+    ColdStartByDescent,
+    /// Likewise where a later process of a member releases a promise.
+    ReleaseByDescent,
+    /// A process that starts on a copy of a folder descends from nothing, if the copied process had
+    /// not ended by a clean stop.
+    CopiesHaveNoSay,
+    /// Nor if it had: the original may have been started since.
+    CleanCopiesHaveNoSay,
+    /// A process is silent because another one of its server answers only if that one answers at
+    /// its own address.
+    SuccessorAtTheAddress,
+    /// A process is dead because another one of its server answers, or has died, only if that is so
+    /// at its own address.
+    DeathAtTheAddress,
+    /// A server whose journal is damaged counts in a cold start if it cannot have been a member of
+    /// any later view.
+    DamagedStoodNoLater,
+
+    /// Nobody is forced while a primary, or a member of the newest view, can be reached.
+    ForcedWithoutIntact,
+    /// Nobody is forced while a server that can be reached holds more.
+    ForcedHoldsMost,
+    /// A server is forced once, until it has been started without the flag.
+    ForcedOnce,
+    /// The view of a forced server is above every view in its log, of whatever lineage.
+    ForcedNumberIsAboveItsLog,
+
     // What follows keeps the protocol going; nothing is lost without it.
     /// Promises are released at all.
     PromiseIsReleased,
     /// An intact server that cannot decide anything any more gives up its incarnation.
     Resignation,
+    /// An intact server gives up its incarnation for a later process of another member only if that
+    /// one descends from the member.
+    ResignationByDescent,
+    /// A learner is admitted once its folder's descent names it.
+    NamedAreInDescent,
     /// Someone named silent who has promised the same number is no reason for a veto.
     PromisedAreNotSilent,
 
@@ -90,7 +126,7 @@ pub enum Guard {
 
 impl Guard {
     /// Those without which something breaks.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 35] = [
         Self::EveryMemberHasIt,
         Self::PromisingPrimaryStops,
         Self::ReadsAreFresh,
@@ -102,6 +138,7 @@ impl Guard {
         Self::VoterIsNotNewer,
         Self::PromiseBinds,
         Self::ReleasedWithoutViewOp,
+        Self::ReleasedByWholeLog,
         Self::EachStandingView,
         Self::DeadAreNoVotes,
         Self::TieNeedsPrecedence,
@@ -114,6 +151,17 @@ impl Guard {
         Self::ColdStartNeedsAll,
         Self::ColdStartAsksStandingViews,
         Self::ColdLeaderWasMember,
+        Self::ColdStartByDescent,
+        Self::ReleaseByDescent,
+        Self::CopiesHaveNoSay,
+        Self::CleanCopiesHaveNoSay,
+        Self::SuccessorAtTheAddress,
+        Self::DeathAtTheAddress,
+        Self::DamagedStoodNoLater,
+        Self::ForcedWithoutIntact,
+        Self::ForcedHoldsMost,
+        Self::ForcedOnce,
+        Self::ForcedNumberIsAboveItsLog,
     ];
 
     /// Those of which no search has found what they prevent, also when all of them are out.
@@ -164,6 +212,20 @@ pub struct Bounds {
     pub cuts: u8,
     /// Links mended.
     pub heals: u8,
+    /// Processes stopped cleanly.
+    pub stops: u8,
+    /// Folders copied, of servers that run or are down. If there are any, a copy may also be started
+    /// beside its original.
+    pub copies: u8,
+    /// Folders replaced by the copy.
+    pub restores: u8,
+    /// Folders lost.
+    pub losses: u8,
+    /// Journals damaged, while their servers are down.
+    pub damages: u8,
+    /// Servers started with the wish to be forced to lead, by an operator; and each is started with
+    /// it any number of times more, within the other bounds, by a supervisor.
+    pub forces: u8,
     /// Entries of a log, counted from the newest view that everybody knows to be in force.
     pub log: u8,
     /// View numbers that are known to somebody at the same time.
@@ -194,11 +256,17 @@ pub struct World {
     pub slow_network: bool,
     /// A Propose may arrive after its candidate crashed or was stopped.
     pub late_frames: bool,
+    /// A learner that has caught up is admitted although nothing is amiss.
+    pub prompt_admission: bool,
+    /// A process that runs on a copy may be started beside its original.
+    pub copies_run: bool,
+    /// The end of a link by the other's kernel counts as fresh news of the process that ended.
+    pub ends_are_fresh: bool,
+    /// The same, if the process said over that link before it promised anything that left the other
+    /// one out: then the end of the link without such a notice says that there was no such promise.
+    pub ends_after_notice_are_fresh: bool,
     /// Connects may be refused on links that are cut, although the server at the other end runs.
     pub forged_refusals: bool,
-    /// Whoever sees the FIN of a process that dies takes it for an echo of that moment. (No rule of the
-    /// protocol: it is here to show what would be lost.)
-    pub end_is_echo: bool,
 }
 
 /// Everything that a search is asked about.
@@ -226,6 +294,12 @@ impl Setting {
                 pauses: 0,
                 cuts: 0,
                 heals: 0,
+                stops: 0,
+                copies: 0,
+                restores: 0,
+                losses: 0,
+                damages: 0,
+                forces: 0,
                 log: 4,
                 numbers: 5,
                 candidates: u8::MAX,
@@ -238,8 +312,11 @@ impl Setting {
                 one_way_cuts: false,
                 slow_network: false,
                 late_frames: false,
+                prompt_admission: false,
+                copies_run: false,
+                ends_are_fresh: false,
+                ends_after_notice_are_fresh: false,
                 forged_refusals: false,
-                end_is_echo: false,
             },
         }
     }
@@ -262,6 +339,12 @@ impl Setting {
                 "pause" | "pauses" => &mut bounds.pauses,
                 "cut" | "cuts" => &mut bounds.cuts,
                 "heal" | "heals" => &mut bounds.heals,
+                "stop" | "stops" => &mut bounds.stops,
+                "copy" | "copies" => &mut bounds.copies,
+                "restore" | "restores" => &mut bounds.restores,
+                "loss" | "losses" => &mut bounds.losses,
+                "damage" | "damages" => &mut bounds.damages,
+                "force" | "forces" => &mut bounds.forces,
                 "log" => &mut bounds.log,
                 "numbers" => &mut bounds.numbers,
                 other => panic!("there is no fault {other}"),
@@ -289,6 +372,20 @@ impl Setting {
     #[must_use]
     pub const fn free(mut self) -> Self {
         self.world.sober_candidates = false;
+        self
+    }
+
+    /// The same where a process that runs on a copy may be started beside its original.
+    #[must_use]
+    pub const fn beside(mut self) -> Self {
+        self.world.copies_run = true;
+        self
+    }
+
+    /// The same where learners are admitted although nothing is amiss.
+    #[must_use]
+    pub const fn admitting(mut self) -> Self {
+        self.world.prompt_admission = true;
         self
     }
 

@@ -48,8 +48,27 @@ pub enum Step {
     /// It gets the other's promise for that.
     ColdPromise(u8, u8),
 
+    /// A server hears of a higher lineage, and follows it.
+    Adopt(u8, u8),
+    /// A server that was started with that wish leads a new lineage.
+    Force(u8),
+
     /// A process is killed.
     Crash(u8),
+    /// A process ends by a clean stop.
+    Stop(u8),
+    /// A dead server starts again with the wish to be forced, by an operator.
+    StartForced(u8),
+    /// A dead server starts again with a flag that was left behind.
+    RestartWithFlag(u8),
+    /// A server's folder is copied.
+    Copy(u8),
+    /// The copy is put back in place of a server's folder.
+    Restore(u8),
+    /// A server's folder is lost.
+    Lose(u8),
+    /// A server's journal is damaged.
+    Damage(u8),
     /// A dead server starts again.
     Restart(u8),
     /// A process is stopped.
@@ -70,6 +89,13 @@ impl Step {
         matches!(
             self,
             Self::Crash(_)
+                | Self::Stop(_)
+                | Self::StartForced(_)
+                | Self::RestartWithFlag(_)
+                | Self::Copy(_)
+                | Self::Restore(_)
+                | Self::Lose(_)
+                | Self::Damage(_)
                 | Self::Restart(_)
                 | Self::Pause(_)
                 | Self::Resume(_)
@@ -107,6 +133,15 @@ impl Step {
             Self::CutOneWay(..) => 22,
             Self::Cut(..) => 23,
             Self::Heal(..) => 24,
+            Self::Adopt(..) => 25,
+            Self::Force(_) => 26,
+            Self::Stop(_) => 27,
+            Self::StartForced(_) => 28,
+            Self::RestartWithFlag(_) => 29,
+            Self::Copy(_) => 30,
+            Self::Restore(_) => 31,
+            Self::Lose(_) => 32,
+            Self::Damage(_) => 33,
         }
     }
 }
@@ -142,6 +177,15 @@ impl fmt::Display for Step {
             Self::Resign(a) => write!(f, "{} gives up its incarnation", name(a)),
             Self::ColdPropose(a) => write!(f, "{} proposes a cold start", name(a)),
             Self::ColdPromise(a, b) => write!(f, "{} promises {}'s cold start", name(b), name(a)),
+            Self::Adopt(a, b) => write!(f, "{} adopts the lineage of {}", name(a), name(b)),
+            Self::Force(a) => write!(f, "{} is forced to lead", name(a)),
+            Self::Stop(a) => write!(f, "** {} is stopped cleanly", name(a)),
+            Self::StartForced(a) => write!(f, "** {} starts again, to be forced", name(a)),
+            Self::RestartWithFlag(a) => write!(f, "** {} starts again, flag left", name(a)),
+            Self::Copy(a) => write!(f, "** {}'s folder is copied", name(a)),
+            Self::Restore(a) => write!(f, "** the copy replaces {}'s folder", name(a)),
+            Self::Lose(a) => write!(f, "** {}'s folder is lost", name(a)),
+            Self::Damage(a) => write!(f, "** {}'s journal is damaged", name(a)),
             Self::Crash(a) => write!(f, "** {} is killed", name(a)),
             Self::Restart(a) => write!(f, "** {} starts again", name(a)),
             Self::Pause(a) => write!(f, "** {} is stopped", name(a)),
@@ -203,6 +247,7 @@ impl State {
                 self.catching_up(server, &mut steps);
                 self.view_change(server, &mut steps);
                 self.cold_start(server, &mut steps);
+                self.forcing(server, &mut steps);
             }
             self.time(server, &mut steps);
         }

@@ -206,6 +206,80 @@ guards! {
         "B promises A's cold start",
         "A decides, has its View op on disk",
     ];
+    more_starts_are_no_descent: ColdStartByDescent, copied("1 crash, 1 restart"), [
+        "** A is killed",
+        "B knows that A is dead",
+        "B proposes {B}",
+        "B decides, has its View op on disk",
+        "** B's folder is copied",
+    ];
+    a_copy_of_a_process_that_went_on_has_no_say: CopiesHaveNoSay, copied("1 crash, 1 restart"), [
+        "** A is killed",
+        "B knows that A is dead",
+        "B proposes {B}",
+        "B decides, has its View op on disk",
+        "** B's folder is copied",
+    ];
+    a_copy_of_a_clean_folder_has_no_say: CleanCopiesHaveNoSay,
+        Setting::calm(1).with("1 copy, 1 restore, 2 stops, 2 restarts, 1 op, 5 log"), [
+        "** A is stopped cleanly",
+        "** A's folder is copied",
+    ];
+    a_promise_is_released_by_descendants: ReleaseByDescent,
+        free("1 copy, 1 restore, 1 crash, 1 restart, 1 cut, 4 numbers"), [
+        "** B's folder is copied",
+        "** A and B are cut apart",
+        "B's pings to A grow old",
+        "B proposes {B}",
+        "A promises B's proposal",
+        "C promises B's proposal",
+        "B decides, has its View op on disk",
+        "B proposes {B}",
+        "C gives up its incarnation",
+        "A knows that C is dead",
+        "B decides, has its View op on disk",
+        "learner C catches up from B",
+        "** B is killed",
+    ];
+    a_promise_is_released_by_a_whole_log: ReleasedByWholeLog,
+        free("1 crash, 1 restart, 1 damage, 1 op, 4 numbers"), [
+        "C proposes {C}",
+        "A promises C's proposal",
+        "B promises C's proposal",
+        "C decides, has its View op on disk",
+        "C takes a client's op",
+        "C commits an op, answers its client",
+        "** C is killed",
+        "** C's journal is damaged",
+    ];
+    a_copy_elsewhere_silences_nobody: SuccessorAtTheAddress,
+        free("1 copy, 1 restart, 1 op").beside(), [
+        "** A's folder is copied",
+        "** D starts again",
+    ];
+    a_copy_elsewhere_kills_nobody: DeathAtTheAddress,
+        Setting::calm(2).free().beside().with("1 copy, 1 restart, 1 cut, 1 op, 4 numbers"), [
+        "** A's folder is copied",
+        "** A and B are cut apart",
+    ];
+    a_damaged_server_stood_in_no_later_view: DamagedStoodNoLater,
+        Setting::calm(2).with("2 crashes, 2 restarts, 1 damage, 1 op, 4 numbers"), [
+        "A takes a client's op",
+        "** B is killed",
+        "** B starts again",
+    ];
+    nobody_is_forced_beside_the_living: ForcedWithoutIntact, forced("1 crash, 1 force, 1 op"), [];
+    nobody_is_forced_who_holds_less: ForcedHoldsMost, forced("2 crashes, 1 restart, 1 force, 1 op"), [
+        "A takes a client's op",
+        "** B is killed",
+        "** B starts again, to be forced",
+    ];
+    a_flag_forces_once: ForcedOnce, forced("3 crashes, 3 restarts, 1 force"), [
+        "** A is killed",
+    ];
+    a_forced_view_is_above_all_in_its_log: ForcedNumberIsAboveItsLog, forced("3 crashes, 2 forces"), [
+        "** A is killed",
+    ];
     promises_rise: PromisesRise, free("1 crash, 1 cut"), [
         "C proposes {AC}",
         "A proposes {ABC}",
@@ -235,9 +309,22 @@ fn the_end_of_a_link_is_no_echo() {
     if let Some(violation) = held.violation {
         panic!("{violation}");
     }
-    setting.world.end_is_echo = true;
+    setting.world.ends_are_fresh = true;
     let broken = search_from(&setting, &begin(&setting, &beginning), STATES_MAX);
     println!("{}", broken.violation.expect("what A did alone is lost"));
+}
+
+/// Two servers, of which one is left and serves alone; its folder is copied, and put back.
+fn copied(faults: &str) -> Setting {
+    let left_alone = "1 copy, 1 restore, 1 op, 5 log, 5 numbers";
+    let mut setting = Setting::calm(2).with(left_alone).with(faults);
+    setting.bounds.crashes += 1;
+    setting
+}
+
+/// Two servers, of which each may be forced to lead.
+fn forced(faults: &str) -> Setting {
+    Setting::calm(2).admitting().with("6 log").with(faults)
 }
 
 /// The same with connects that are refused although the server runs.

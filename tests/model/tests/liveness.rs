@@ -1,6 +1,8 @@
 //! Can it always go on?
 
-use lastword_model::properties::{deaths, has_connected_majority, has_room, is_well, serves};
+use lastword_model::properties::{
+    deaths, has_connected_majority, has_room, is_in_sync, is_well, serves, was_forced,
+};
 use lastword_model::reachable::always_reachable;
 use lastword_model::rules::{Guard, Setting};
 use lastword_model::state::State;
@@ -35,6 +37,32 @@ fn l2_a_majority_that_can_talk_serves() {
 #[test]
 fn when_all_is_well_again_somebody_serves() {
     goes_on(prompt(3, "1 pause"), is_well);
+}
+
+/// After a force all get in sync, whatever they had.
+#[test]
+fn all_follow_who_was_forced() {
+    let setting = prompt(2, "2 crashes, 2 forces, 7 numbers, 8 log").admitting();
+    let asked = |state: &State| has_room(state, &setting) && is_well(state) && was_forced(state);
+    let answer = always_reachable(&setting, 1_000_000, asked, is_in_sync);
+    assert!(
+        answer.complete && answer.asked > 0,
+        "{} states",
+        answer.states
+    );
+    assert!(answer.stuck.is_none(), "{answer}");
+}
+
+/// A process that was named in a view, and is not in its folder's descent, has no successor.
+#[test]
+fn the_named_have_to_be_in_the_descent() {
+    let setting = prompt(2, "1 crash, 1 restart, 6 numbers, 6 log").admitting();
+    let asked = |state: &State| has_room(state, &setting) && is_well(state);
+    let with = always_reachable(&setting, 100_000, asked, serves);
+    assert!(with.complete && with.stuck.is_none(), "{with}");
+    let setting = setting.without(Guard::NamedAreInDescent);
+    let without = always_reachable(&setting, 100_000, asked, serves);
+    assert!(without.complete && without.stuck.is_some(), "{without}");
 }
 
 /// Who has promised the number is no reason against it; else nobody could leave.

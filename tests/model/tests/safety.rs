@@ -52,6 +52,42 @@ fn four_and_five_servers_walk_far() {
 }
 
 #[test]
+fn a_copy_is_put_back_or_runs_beside_its_original() {
+    let faults = "1 copy, 1 restore, 1 crash, 1 stop, 2 restarts, 1 op, 4 numbers, 5 log";
+    holds(Setting::calm(1).beside().with(faults));
+    holds(
+        Setting::calm(2)
+            .beside()
+            .with("1 copy, 1 crash, 1 restart, 1 op, 3 numbers"),
+    );
+    holds(Setting::calm(2).with("1 copy, 1 restore, 1 crash, 1 restart, 1 op, 3 numbers"));
+    holds(Setting::calm(2).with("1 loss, 2 crashes, 2 restarts, 1 op, 4 numbers"));
+}
+
+#[test]
+fn a_journal_is_damaged_when_all_were_down() {
+    holds(Setting::calm(2).with("2 crashes, 2 restarts, 1 damage, 1 op, 4 numbers"));
+}
+
+#[test]
+fn a_server_is_forced_to_lead() {
+    let faults = "2 crashes, 1 restart, 1 force, 1 op, 5 numbers, 6 log";
+    holds(Setting::calm(2).admitting().with(faults));
+}
+
+#[test]
+fn folders_are_copied_lost_and_forced_on_long_walks() {
+    let faults = "4 crashes, 4 restarts, 1 pause, 2 cuts, 2 heals, 2 stops, 1 loss, 1 damage, \
+                  2 forces, 3 ops, 9 log, 12 numbers";
+    for faults in [faults.to_owned(), format!("{faults}, 2 copies, 2 restores")] {
+        let setting = Setting::calm(3).admitting().beside().with(&faults);
+        holds_on_walks(setting, 20_000);
+        holds_on_walks(setting.free(), 20_000);
+        holds_on_walks(setting.wild(), 20_000);
+    }
+}
+
+#[test]
 fn four_servers_a_crash() {
     holds(Setting::calm(4).with("1 crash, 3 numbers"));
 }
