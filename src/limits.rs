@@ -201,8 +201,9 @@ pub const DISK_TIME_MAX: Duration = Duration::from_secs(10);
 /// Members of a view: beyond, no further server is admitted. Each of them has to acknowledge
 /// every op.
 pub const MEMBERS_MAX: usize = 9;
-/// Servers that have an id: beyond, no further one joins. A new one takes the place of one whose
-/// address it has.
+/// Servers that have an id: beyond, one that is gone and that no view needs is forgotten for each
+/// that joins, and if there is none, no further one joins. A new server also takes the place of one
+/// whose address it has.
 pub const SERVERS_MAX: usize = 32;
 /// Promises that bind at a time: beyond, a server promises nothing new before one is released.
 pub const BINDINGS_MAX: usize = 8;

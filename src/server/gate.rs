@@ -5,12 +5,14 @@
 //! the primary for good, nobody is left hanging: what was asked is answered, and nobody is logged
 //! in any more.
 
+use std::time::Duration;
+
 use super::connection::{ClientConnection, Committing, Step};
 use super::{Alarm, Server};
 use crate::limits::WRITES_WAIT_TOLD_AFTER;
 use crate::net::ConnectionId;
 use crate::replica::{NotReady, Role};
-use crate::types::{ErrorCode, ServerId};
+use crate::types::{ErrorCode, ServerId, Time};
 use crate::wire::message::{NoteKind, Refusal, Request};
 
 /// How the clients' gate stands.
@@ -25,12 +27,19 @@ pub(super) struct Gate {
     has_waiting: bool,
     /// The primary of which those who wait here were told.
     told_of: Option<ServerId>,
+    /// Since when this server neither serves nor knows who does.
+    waits_since: Option<Time>,
 }
 
 impl Gate {
     /// Clients are let in, or were until the view began to change.
     pub fn is_open(&self) -> bool {
         self.open
+    }
+
+    /// How long this server has neither served nor known who does; `None` if it does.
+    pub fn has_waited(&self, now: Time) -> Option<Duration> {
+        self.waits_since.map(|since| now.since(since))
     }
 
     /// A request is left where it is until the view has changed.
@@ -51,6 +60,17 @@ impl Server {
     /// Looks whether this server has begun or stopped to serve.
     pub(super) fn look_at_gate(&mut self) {
         let serves = self.replica.serves();
+        let is_served = serves
+            || self
+                .replica
+                .leader()
+                .is_some_and(|it| it.server != self.replica.identity().server);
+        match is_served {
+            true => self.gate.waits_since = None,
+            false => {
+                self.gate.waits_since.get_or_insert(self.now);
+            }
+        }
         let holds = !serves && self.gate.open && self.replica.holds_back();
         if holds && !self.gate.holds {
             let at = self.now + WRITES_WAIT_TOLD_AFTER;

@@ -69,6 +69,9 @@ impl Server {
         lines.push(format!("longest-turn-ms {}", self.longest_turn.as_millis()));
         lines.push(format!("longest-sync-ms {}", self.longest_sync.as_millis()));
         let not_ready = self.replica.not_ready();
+        if let Some(waited) = self.gate.has_waited(self.now) {
+            lines.push(format!("waiting-s {}", waited.as_secs()));
+        }
         if let Some(what_to_do) = not_ready.as_ref().and_then(|why| self.what_to_do(why)) {
             lines.push(format!("remedy {what_to_do}"));
         }
