@@ -291,6 +291,7 @@ fn a_client_reads_a_hello_that_was_meant_for_a_server_and_what_newer_ones_add() 
         encrypted: false,
         nonce: 0,
         ancestor: Incarnation::default(),
+        service: None,
         version: LINK_VERSION,
     };
     let mut longer = encoded(|out| encode_hello(out, &hello.clone().with_link(link)));

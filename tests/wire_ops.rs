@@ -195,7 +195,7 @@ fn chat_ops_never_change_their_bytes() {
 fn what_is_no_op_says_why() {
     assert_eq!(decode_op(&[]), Err(InvalidOp::Empty));
     assert_eq!(decode_op(&[1]), Err(InvalidOp::Empty));
-    for kind in [0x0000u16, 0x0006, 0x0100, 0x0107, 0xffff] {
+    for kind in [0x0000u16, 0x0007, 0x0100, 0x0107, 0xffff] {
         let bytes = kind.to_be_bytes();
         assert_eq!(decode_op(&bytes), Err(InvalidOp::UnknownKind(kind)));
     }

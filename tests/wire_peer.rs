@@ -156,7 +156,10 @@ fn messages_are_laid_out_in_the_order_of_their_fields() {
         (
             PeerMessage::Ping(ping),
             "1004",
-            format!("0000000000000009{a_report}00010003{}{a_rumour}", "0001"),
+            format!(
+                "00000000000000090000000000000008{a_report}00010003{}{a_rumour}",
+                "0001"
+            ),
         ),
         (
             PeerMessage::Prepare(prepares),
@@ -254,14 +257,14 @@ fn lists_at_and_above_their_limits() {
     let none = &list(0, 0)[..];
     let ping = |fresh, rumours| {
         let (fresh, rumours) = (list(fresh, 2), list(rumours, 36));
-        is_taken(Kind::PEER_PING, &[&[0; 8], &REPORT, &fresh, &rumours])
+        is_taken(Kind::PEER_PING, &[&[0; 16], &REPORT, &fresh, &rumours])
     };
     assert!(ping(0, 0) && ping(SERVERS_MAX, SERVERS_MAX));
     assert!(!ping(SERVERS_MAX + 1, 0) && !ping(0, SERVERS_MAX + 1));
     // More are promised than there are bytes.
     assert!(!is_taken(
         Kind::PEER_PING,
-        &[&[0; 8], &REPORT, &[0, 9], none]
+        &[&[0; 16], &REPORT, &[0, 9], none]
     ));
 
     let a_record = [&[0, 1, 4, 127, 0, 0, 1, 0x13, 0x89][..], &[0; 8]].concat();

@@ -460,6 +460,24 @@ impl Replica {
         self.note(Note::Resigned);
     }
 
+    /// A server, which has proven that it may be here, looks for the primary of its cluster at the
+    /// address of the service that this server is for. If this server has just founded a cluster there,
+    /// that was a mistake.
+    pub fn sought_by(&mut self, peer: Identity) {
+        let is_of_another = peer.cluster.0 != 0 && peer.cluster != self.identity.cluster;
+        if is_of_another && self.is_just_founded() {
+            self.note(Note::FoundedBeside(peer.address));
+        }
+    }
+
+    /// This process has founded its cluster, and nothing was said to any client: nobody would miss
+    /// it.
+    fn is_just_founded(&self) -> bool {
+        self.identity.server == FOUNDER
+            && self.identity.ancestor == Incarnation::default()
+            && self.log.only_cluster_ops()
+    }
+
     /// Somebody wants this server to end.
     pub(super) fn leave(&mut self) {
         self.leaving = true;

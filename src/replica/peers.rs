@@ -17,8 +17,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::catch_up::Progress;
-use super::cold_start::FOUNDER;
-use super::face::{Config, Identity, LinkId, Note, Output, Unwanted};
+use super::face::{Config, Identity, LinkId, Output, Unwanted};
 use super::pace::{Ban, Slowness};
 use super::{Joiner, Replica};
 use crate::limits::SERVERS_MAX;
@@ -376,9 +375,6 @@ impl Replica {
         let me = self.identity;
         let both = me.cluster.0 != 0 && peer.cluster.0 != 0;
         if both && me.cluster != peer.cluster {
-            if self.is_just_founded() {
-                self.note(Note::FoundedBeside(peer.address));
-            }
             return Err(Some(Unwanted::OtherCluster));
         }
         if both && me.lineage != peer.lineage {
@@ -408,14 +404,6 @@ impl Replica {
             return Err(Some(Unwanted::Twice));
         }
         Ok(Accepted::Welcome)
-    }
-
-    /// This process has founded its cluster, and nothing was said to any client: nobody would miss
-    /// it.
-    fn is_just_founded(&self) -> bool {
-        self.identity.server == FOUNDER
-            && self.identity.ancestor == Incarnation::default()
-            && self.log.only_cluster_ops()
     }
 
     /// A link has ended.

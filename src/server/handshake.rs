@@ -242,6 +242,9 @@ impl Server {
         }
         link.stage = Stage::Up { secure };
         link.server = peer.server;
+        if link.seeks_our_service {
+            self.replica.sought_by(peer);
+        }
         let input = Input::LinkUp {
             link: link_id(id),
             peer,
@@ -272,6 +275,7 @@ impl Server {
             encrypted: self.links.key.is_some(),
             nonce: super::random(),
             ancestor: me.ancestor,
+            service: Some(self.options.service),
             version: LINK_VERSION,
         });
         let mut bytes = Vec::new();
@@ -321,6 +325,9 @@ impl Server {
                 );
             }
             _ => {}
+        }
+        if let Some(our) = self.links.all.get_mut(&id) {
+            our.seeks_our_service = link.service == Some(self.options.service);
         }
         let me = self.replica.identity();
         if link.incarnation == me.incarnation && hello.server == me.server {

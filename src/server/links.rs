@@ -50,6 +50,8 @@ pub(super) struct Link {
     pub said_hello_as: Option<Member>,
     /// What was opened and is the part of a message; always empty without a cluster key.
     pub plain: Vec<u8>,
+    /// The peer looks for its primary at the address of the service that this server is for, too.
+    pub seeks_our_service: bool,
     /// The peer has said that it does not want this link: its end says nothing about the peer.
     dismissed: bool,
 }
@@ -97,6 +99,7 @@ impl Link {
             server: ServerId(0),
             said_hello_as: None,
             plain: Vec::new(),
+            seeks_our_service: false,
             dismissed: false,
         }
     }

@@ -65,6 +65,8 @@ pub struct LinkHello {
     /// The newest process of its server that it descends from and that may have been a member of a
     /// view; 0 if there is none.
     pub ancestor: Incarnation,
+    /// The service's address, at which the sender looks for the primary of its cluster.
+    pub service: Option<SocketAddr>,
     /// The version of the messages between servers that it speaks: [`LINK_VERSION`]. Servers of
     /// different ones do not understand each other.
     pub version: u16,
@@ -149,6 +151,10 @@ fn put_link(out: &mut Vec<u8>, link: &LinkHello) {
     put_u8(out, u8::from(link.encrypted));
     put_u64(out, link.nonce);
     put_incarnation(out, link.ancestor);
+    put_u8(out, u8::from(link.service.is_some()));
+    if let Some(service) = link.service {
+        put_address(out, service);
+    }
     put_u16(out, link.version);
 }
 
@@ -215,11 +221,15 @@ fn read_link(fields: &mut Reader<'_>) -> Result<Option<LinkHello>, InvalidField>
         encrypted: fields.flag()?,
         nonce: fields.u64()?,
         ancestor: Incarnation::default(),
+        service: None,
         version: 1,
     };
     // A server of the first version says no more.
     if fields.remaining() > 0 {
         link.ancestor = read_incarnation(fields)?;
+        if fields.flag()? {
+            link.service = Some(read_address(fields)?);
+        }
         link.version = fields.u16()?;
     }
     Ok(Some(link))
@@ -296,6 +306,7 @@ mod tests {
                 counter: 6,
                 random: 7,
             },
+            service: Some("127.0.0.1:5000".parse().unwrap()),
             version: LINK_VERSION,
         }
     }
@@ -330,6 +341,7 @@ mod tests {
             &[1],                                              // encrypted
             &[0, 0, 0, 0, 0, 0, 0, 5],                         // nonce
             &[0, 0, 0, 0, 0, 0, 0, 6, 0, 0, 0, 0, 0, 0, 0, 7], // ancestor
+            &[1, 4, 127, 0, 0, 1, 0x13, 0x88],                 // service
             &[0, 2],                                           // version
         ];
         assert_eq!(to_server, longer(to_client.clone(), &fields.concat()));
@@ -348,7 +360,7 @@ mod tests {
         let whole = first(&server().with_link(link()));
         let fields = &whole[behind_view..];
         // A server of the first version says nothing of its ancestor.
-        let first_version = fields.len() - 18;
+        let first_version = fields.len() - 26;
         let earlier = read(&longer(first(&server()), &fields[..first_version]));
         assert_eq!(earlier.unwrap().link.unwrap().version, 1);
         for length in (1..fields.len()).filter(|length| *length != first_version) {

@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use lastword::types::{ClusterId, Incarnation, Lineage, ServerId, ViewNumber};
-use lastword::wire::hello::{Hello, LinkHello, PROTOCOL_VERSION, encode_hello};
+use lastword::wire::hello::{Hello, LINK_VERSION, LinkHello, encode_hello};
 
 use crate::common::PATIENCE;
 use crate::rig::{Cluster, Server};
@@ -156,7 +156,7 @@ fn a_backup_of_a_later_version_is_refused_with_a_sentence() {
     let mut alice = cluster.account("alice");
     let said = cluster[0].until("leads", |status| status.serves());
     for (place, role) in [(0, "the primary"), (1, "a backup")] {
-        let refusal = refusal_of(cluster[place].member(), PROTOCOL_VERSION + 1);
+        let refusal = refusal_of(cluster[place].member(), LINK_VERSION + 1);
         assert!(refusal.contains("version"), "{role}: {refusal}");
         cluster[place].until_it_says("same version");
     }
@@ -170,10 +170,7 @@ fn a_backup_of_a_later_version_is_refused_with_a_sentence() {
 
 /// What a server says to a newcomer that speaks this version of the protocol.
 fn refusal_of(address: SocketAddr, version: u16) -> String {
-    let hello = Hello {
-        version,
-        ..Hello::server("lastword 9.9.9", ClusterId(0), ServerId(0), ViewNumber(0))
-    };
+    let hello = Hello::server("lastword 9.9.9", ClusterId(0), ServerId(0), ViewNumber(0));
     let hello = hello.with_link(LinkHello {
         lineage: Lineage {
             counter: 0,
@@ -187,7 +184,8 @@ fn refusal_of(address: SocketAddr, version: u16) -> String {
         encrypted: false,
         nonce: 5,
         ancestor: Incarnation::default(),
-        version: lastword::wire::hello::LINK_VERSION,
+        service: None,
+        version,
     });
     let mut bytes = Vec::new();
     encode_hello(&mut bytes, &hello);

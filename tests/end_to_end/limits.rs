@@ -233,7 +233,7 @@ fn answers_that_nobody_reads_wait_outside_of_memory() {
 
 #[test]
 fn without_descriptors_nobody_is_lost_and_nothing_spins() {
-    let mut server = TestServer::start_with_descriptors(64);
+    let mut server = TestServer::start_with_descriptors(72);
     let mut inside = server.account("alice");
     // The system takes their connections, whether the server does or not.
     let mut crowd: Vec<TcpStream> = (0..100)

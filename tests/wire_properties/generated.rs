@@ -176,20 +176,23 @@ fn links() -> impl Strategy<Value = LinkHello> {
     (
         lineages(),
         (incarnations(), incarnations()),
-        option::of(addresses()),
+        (option::of(addresses()), option::of(addresses())),
         any::<bool>(),
         any::<u64>(),
         any::<u16>(),
     )
         .prop_map(
-            |(lineage, (incarnation, ancestor), address, encrypted, nonce, version)| LinkHello {
-                lineage,
-                incarnation,
-                address,
-                encrypted,
-                nonce,
-                ancestor,
-                version,
+            |(lineage, (incarnation, ancestor), (address, service), encrypted, nonce, version)| {
+                LinkHello {
+                    lineage,
+                    incarnation,
+                    address,
+                    encrypted,
+                    nonce,
+                    ancestor,
+                    service,
+                    version,
+                }
             },
         )
 }
