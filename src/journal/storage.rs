@@ -16,6 +16,7 @@
 //! [`DiskStorage`] is the real one. [`FaultyStorage`] does, in memory, everything that is allowed
 //! above, and what is worse: errors, a full disk, flipped bits.
 
+pub mod birth;
 mod data_directory;
 mod disk;
 mod faulty;

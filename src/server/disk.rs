@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use super::{Fatal, StartError, generation};
+use crate::journal::storage::birth::made_at;
 use crate::journal::storage::{DiskStorage, Slot, Storage, leftovers};
 use crate::journal::superblock::{self, FolderMark, Superblock, SuperblockFile};
 use crate::journal::{Cursor, Journal, JournalError};
@@ -17,14 +18,9 @@ use crate::types::{OpNumber, Vote};
 
 /// When a slot and its superblock were made; `None` if the system does not tell.
 pub(super) fn folder_mark(slot: &Path) -> Option<FolderMark> {
-    let made = |path: &Path| {
-        let made = std::fs::metadata(path).ok()?.created().ok()?;
-        let since = made.duration_since(std::time::UNIX_EPOCH).ok()?;
-        u64::try_from(since.as_nanos()).ok()
-    };
     Some(FolderMark {
-        directory: made(slot)?,
-        file: made(&slot.join(superblock::FILE))?,
+        directory: made_at(slot)?,
+        file: made_at(&slot.join(superblock::FILE))?,
     })
 }
 
