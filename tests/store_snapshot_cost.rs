@@ -111,7 +111,9 @@ impl Filling {
                 StoreAnswer::Durable(_) => {}
                 StoreAnswer::Snapshot(made) => self.snapshot = Some(Ok(made)),
                 StoreAnswer::SnapshotFailed(error) => self.snapshot = Some(Err(error.to_string())),
-                StoreAnswer::Unreadable { error, .. } | StoreAnswer::Failed(error) => {
+                StoreAnswer::Unreadable { error, .. }
+                | StoreAnswer::Damaged(error)
+                | StoreAnswer::Failed(error) => {
                     panic!("{error}")
                 }
             }

@@ -2,7 +2,8 @@
 //!
 //! The store is a materialised view of the log. Where the disk has changed a part of it (a message whose checksum is
 //! wrong, a page that does not hang together), the rest can still be served, and the journal, which is whole, still
-//! counts for everything that was acknowledged. So the server stays what it is as long as it is needed, and no longer:
+//! counts for everything that was acknowledged: also where the store can take in nothing more. So the server stays
+//! what it is as long as it is needed, and no longer:
 //!
 //! - It says in its reports that its store is damaged, and gives nobody a snapshot of it.
 //! - As soon as another member of its view has a whole store, it asks the members to go on without it, by the same

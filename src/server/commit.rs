@@ -253,12 +253,8 @@ impl Server {
                     }
                     self.snapshot_failed(&error);
                 }
-                StoreAnswer::Failed(error) => {
-                    if error.is_damage() {
-                        self.store_is_damaged(&error)?;
-                    }
-                    return Err(error.into());
-                }
+                StoreAnswer::Damaged(error) => self.store_is_damaged(&error)?,
+                StoreAnswer::Failed(error) => return Err(error.into()),
             }
         }
         Ok(())
@@ -311,8 +307,8 @@ impl Server {
             false => Refusal::new(
                 ErrorCode::Damaged,
                 format!(
-                    "{what} damaged on this server's disk, and no other server is there that has it; the rest can \
-                     be read"
+                    "{what} damaged on this server's disk, and no other server is there that has it: start one \
+                     that has everything"
                 ),
             ),
         }

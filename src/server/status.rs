@@ -68,6 +68,9 @@ impl Server {
         lines.push(format!("clients {}", self.clients.len()));
         lines.push(format!("longest-turn-ms {}", self.longest_turn.as_millis()));
         lines.push(format!("longest-sync-ms {}", self.longest_sync.as_millis()));
+        if self.disk.has_damaged_store() {
+            lines.push("damaged the store: start a server that has everything".into());
+        }
         let not_ready = self.replica.not_ready();
         if let Some(waited) = self.gate.has_waited(self.now) {
             lines.push(format!("waiting-s {}", waited.as_secs()));

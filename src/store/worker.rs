@@ -58,6 +58,10 @@ pub enum StoreAnswer {
     Snapshot(MadeSnapshot),
     /// There will be no snapshot. The store goes on.
     SnapshotFailed(MakeSnapshotError),
+    /// The disk has changed a part of the store that has to be written. From now on it takes in
+    /// nothing, drops what is handed over, and answers every query with
+    /// [`StoreAnswer::Unreadable`].
+    Damaged(StoreError),
     /// The store cannot go on, and its thread has ended. This is the last answer.
     Failed(StoreError),
 }
@@ -182,8 +186,8 @@ impl StoreWorker {
         let stopped = queue.stopped.take();
         let failed = queue.answers.pop();
         match (stopped, failed) {
+            (_, Some(StoreAnswer::Failed(error) | StoreAnswer::Damaged(error))) => Err(error),
             (Some(durable), _) => Ok(durable),
-            (None, Some(StoreAnswer::Failed(error))) => Err(error),
             (None, _) => Err(StoreError::Damaged("it has failed before".to_owned())),
         }
     }
@@ -218,7 +222,7 @@ struct Queue {
     tasks: VecDeque<Task>,
     /// Bytes of the batches that are in `tasks` or just being taken in.
     lag_bytes: usize,
-    /// At most [`STORE_QUERIES_MAX`], one for each checkpoint, a snapshot, and one failure.
+    /// At most [`STORE_QUERIES_MAX`], one for each checkpoint, a snapshot, one damage, and one failure.
     answers: Vec<StoreAnswer>,
     /// The thread that makes a snapshot is at its end.
     snapshot_made: bool,

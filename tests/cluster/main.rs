@@ -21,6 +21,7 @@ mod all_down;
 mod bad_input;
 mod by_script;
 mod comings_and_goings;
+mod damaged_stores;
 mod forming;
 mod kills;
 mod learners;

@@ -41,7 +41,8 @@ impl Store for Watched {
         match self.gate.as_ref().map(|gate| gate.recv().unwrap()) {
             None | Some(Ok(())) => {}
             Some(Err("panic")) => panic!("a store that panics, for a test"),
-            Some(Err(what)) => return Err(StoreError::Damaged(what.to_owned())),
+            Some(Err("damage")) => return Err(StoreError::Damaged("a page".to_owned())),
+            Some(Err(what)) => return Err(StoreError::Foreign(what.to_owned())),
         }
         let applied = batch.applied;
         self.inner.apply(batch)?;
@@ -286,12 +287,43 @@ fn a_failure_is_told_and_is_the_end() {
 }
 
 #[test]
-fn stopping_tells_of_a_failure_that_nobody_has_heard_of() {
+fn a_store_that_is_damaged_where_it_is_written_says_so_and_takes_in_nothing_more() {
     let mut started = start(true, 0);
-    started.worker.apply(batch(1), 0);
-    started.gate.send(Err("no space")).unwrap();
-    let failure = started.worker.stop().unwrap_err();
-    assert!(failure.to_string().contains("no space"), "{failure}");
+    started.worker.apply(batch(1), 10);
+    started.worker.apply(batch(2), 1);
+    started.gate.send(Err("damage")).unwrap();
+    match &answers(&mut started)[..] {
+        [StoreAnswer::Damaged(error)] => assert!(error.to_string().contains("a page"), "{error}"),
+        other => panic!("{other:?}"),
+    }
+    // What it drops is no longer waited for, and nobody who asks is left waiting.
+    started.worker.query(7, hash_of(1)).unwrap();
+    match &answers(&mut started)[..] {
+        [StoreAnswer::Unreadable { ticket: 7, error }] => assert!(error.is_damage()),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(started.worker.lag_bytes(), 0);
+    let path = PathBuf::from("never made");
+    started.worker.snapshot(path, OpNumber(1)).unwrap();
+    match &answers(&mut started)[..] {
+        [StoreAnswer::SnapshotFailed(MakeSnapshotError::Store(error))] => {
+            assert!(error.is_damage());
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(started.worker.stop().unwrap(), OpNumber::ZERO);
+    assert_eq!(started.calls.iter().count(), 0, "nothing reaches the store");
+}
+
+#[test]
+fn stopping_tells_of_a_failure_that_nobody_has_heard_of() {
+    for (what, sentence) in [("no space", "no space"), ("damage", "a page")] {
+        let mut started = start(true, 0);
+        started.worker.apply(batch(1), 0);
+        started.gate.send(Err(what)).unwrap();
+        let failure = started.worker.stop().unwrap_err();
+        assert!(failure.to_string().contains(sentence), "{failure}");
+    }
 }
 
 #[test]

@@ -69,10 +69,42 @@ impl Work {
 
     /// Works until the end, and says what came of it.
     pub(super) fn run(mut self) {
-        match self.work() {
+        let ended = match self.work() {
+            Err(error) if error.is_damage() => {
+                // What is open was not taken in as a whole, and is never committed.
+                self.transaction = None;
+                self.making = None;
+                self.answer(StoreAnswer::Damaged(error));
+                Ok(self.take_in_nothing())
+            }
+            ended => ended,
+        };
+        match ended {
             Ok(Some(durable)) => self.shared.queue().stopped = Some(durable),
             Ok(None) => {}
             Err(error) => self.answer(StoreAnswer::Failed(error)),
+        }
+    }
+
+    /// The part of a store that has to be written is damaged. Whatever is handed over is dropped,
+    /// since the journal has it, and nothing is looked up, since it would be too old. Answers like
+    /// [`Self::work`], at the end.
+    fn take_in_nothing(&mut self) -> Option<OpNumber> {
+        let refusal = || StoreError::Damaged("it can take in nothing more".to_owned());
+        loop {
+            match self.next() {
+                Next::Task(Task::Apply { bytes, .. }) => self.lower_lag(bytes),
+                Next::Task(Task::Query { ticket, .. }) => {
+                    let error = refusal();
+                    self.answer(StoreAnswer::Unreadable { ticket, error });
+                }
+                Next::Task(Task::Snapshot { .. }) => {
+                    self.answer_snapshot(Err(MakeSnapshotError::Store(refusal())));
+                }
+                Next::Commit | Next::SnapshotMade => {}
+                Next::End(Ending::Graceful) => return Some(self.durable),
+                Next::End(Ending::Abrupt) => return None,
+            }
         }
     }
 
@@ -149,7 +181,9 @@ impl Work {
 
     fn take_in(&mut self, batch: Batch, bytes: usize) -> Result<(), StoreError> {
         let applied = batch.applied;
-        self.store.apply(batch)?;
+        let taken_in = self.store.apply(batch);
+        self.lower_lag(bytes);
+        taken_in?;
         let before = self.applied.replace(applied);
         let ops = before.map_or(1, |before| applied.0.saturating_sub(before.0));
         let transaction = self.transaction.get_or_insert_with(|| Transaction {
@@ -158,7 +192,6 @@ impl Work {
         });
         transaction.ops += ops;
         let full = transaction.ops >= TRANSACTION_OPS_MAX;
-        self.lower_lag(bytes);
         if full { self.commit() } else { Ok(()) }
     }
 
