@@ -6,6 +6,7 @@
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::time::Duration;
 
+use super::opening::Opened;
 use super::{Options, Server, StartError};
 use crate::replica::{Note, Role};
 use crate::types::{Member, ServerId, Time, View};
@@ -32,21 +33,34 @@ pub(super) struct Announced {
     is_placed: bool,
 }
 
-/// Whoever forces a primary is told what that means, and asked.
-pub(super) fn ask_about_force(options: &Options) -> Result<(), StartError> {
-    if !options.force_primary || options.yes {
+/// Whoever forces a primary is told what that means and where this server's log ends, and asked.
+pub(super) fn ask_about_force(options: &Options, opened: &Opened) -> Result<(), StartError> {
+    if !options.force_primary {
+        return Ok(());
+    }
+    let Some((last, time)) = opened.last() else {
+        log::warn!("--force-primary has no effect: this folder has nothing yet to go on with");
+        return Ok(());
+    };
+    let cost = format!(
+        "--force-primary: this server's log ends with op {last}, written {}. Whatever other servers \
+         acknowledged after that will be lost",
+        in_utc(time)
+    );
+    if options.yes {
+        log::warn!("{cost}");
         return Ok(());
     }
     if !io::stdin().is_terminal() {
-        return Err(StartError::ForceUnconfirmed);
+        return Err(StartError::ForceUnconfirmed { cost });
     }
-    println_quietly(
-        "--force-primary: this server will lead alone with what it has, and begin a history of its\n\
-         own. Messages that only other servers have are lost to everybody, also those that were\n\
-         acknowledged; servers that come back later put them aside and follow this one. Do this\n\
-         only when the disks of the servers that it waits for are gone for good.\n\
-         Type yes to go on:",
-    );
+    println_quietly(&format!(
+        "{cost} to everybody.\n\
+         It will lead alone, and begin a history of its own; servers that come back later put aside\n\
+         what only they have, and follow this one. Do this only when the disks of the servers that\n\
+         it waits for are gone for good.\n\
+         Type yes to go on:"
+    ));
     let mut answer = String::new();
     let read = io::stdin().lock().read_line(&mut answer);
     match read {

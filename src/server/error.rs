@@ -140,12 +140,13 @@ pub enum StartError {
         reason: InvalidKey,
     },
     /// Nobody can be asked.
-    #[error(
-        "--force-primary gives up what only other servers have; say --yes as well if that is meant"
-    )]
-    ForceUnconfirmed,
+    #[error("{cost}; say --yes as well if that is meant")]
+    ForceUnconfirmed {
+        /// What is lost, as far as this server can know.
+        cost: String,
+    },
     /// Somebody was asked.
-    #[error("nothing was changed; without --force-primary this server waits for the others")]
+    #[error("it was not forced; without --force-primary this server waits for the others")]
     ForceDeclined,
     /// The operating system gives no descriptors, threads or random bits.
     #[error("the system refuses what a server needs: {0}")]

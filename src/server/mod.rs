@@ -118,7 +118,6 @@ const SOFTWARE: &str = concat!("lastword ", env!("CARGO_PKG_VERSION"));
 
 /// Runs a server until it is told to stop. `Ok` means that it left in good order.
 pub fn run(options: Options) -> Result<(), RunError> {
-    announce::ask_about_force(&options)?;
     let mut server = Server::start(options)?;
     server.settle()?;
     server.print_start();

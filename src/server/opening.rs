@@ -18,7 +18,7 @@ use crate::journal::superblock::{Superblock, SuperblockFile};
 use crate::journal::{Journal, JournalError, Recovery};
 use crate::replica::{Entry, FOUNDER, InvalidLog};
 use crate::store::{SqliteStore, Store, StoreError, remove_snapshot};
-use crate::types::{Cluster, ClusterId, Incarnation, Lineage, OpNumber, ServerId, Vote};
+use crate::types::{Cluster, ClusterId, Incarnation, Lineage, OpNumber, ServerId, Timestamp, Vote};
 
 /// What a slot held, or was founded with.
 pub(super) struct Opened {
@@ -39,6 +39,17 @@ pub(super) struct Opened {
     pub damaged: bool,
     /// Where the other servers were, as far as a store says that was put aside.
     pub others: Vec<SocketAddr>,
+}
+
+impl Opened {
+    /// The last op that there is, and when it was written; `None` if there is none.
+    pub fn last(&self) -> Option<(OpNumber, Timestamp)> {
+        match self.log.last() {
+            Some(entry) => Some((entry.position.op, entry.time)),
+            None => Some((self.image.applied, self.image.clock)),
+        }
+        .filter(|(op, _)| *op > OpNumber::ZERO)
+    }
 }
 
 /// Why what is there cannot be used.

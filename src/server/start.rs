@@ -14,7 +14,7 @@ use super::passwords::PasswordWorker;
 use super::probe::{self, Somebody};
 use super::slot::{Choice, choose_slot};
 use super::throttle::Failures;
-use super::{Alarm, Fatal, Options, Server, StartError, key, random};
+use super::{Alarm, Fatal, Options, Server, StartError, announce, key, random};
 use crate::journal::storage::{ClaimError, DataDirectory};
 use crate::journal::superblock::Superblock;
 use crate::limits::NEIGHBOURS_MAX;
@@ -57,6 +57,7 @@ impl Server {
             ..LoopConfig::default()
         })?;
         let (bound, mut opened) = patiently(|| take_place(&options))?;
+        announce::ask_about_force(&options, &opened)?;
         let now = clock::now();
         let founds = bound.service.is_some();
         let contacts = contacts(&options, &bound, &opened);

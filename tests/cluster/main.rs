@@ -22,6 +22,7 @@ mod bad_input;
 mod by_script;
 mod comings_and_goings;
 mod damaged_stores;
+mod forcing;
 mod forming;
 mod kills;
 mod learners;

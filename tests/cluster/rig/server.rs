@@ -59,6 +59,18 @@ impl Server {
         self
     }
 
+    /// From the next start on these options stand behind the others.
+    pub fn add_words(&mut self, words: &[&str]) {
+        self.options.extend(words.iter().map(OsString::from));
+    }
+
+    /// From the next start on the last options are left out again.
+    pub fn take_words_away(&mut self, words: &[&str]) {
+        let kept = self.options.len() - words.len();
+        assert_eq!(self.options[kept..], *words, "other options are the last");
+        self.options.truncate(kept);
+    }
+
     /// It lives on this host.
     pub fn on(mut self, host: &Host) -> Self {
         self.host = Some(host.clone());
@@ -205,12 +217,23 @@ impl Server {
         assert!(!self.said().contains("panicked"), "{}", self.said());
     }
 
+    /// What stands behind the program's name when it is started the next time.
+    pub fn arguments(&self) -> Vec<OsString> {
+        let primary = if self.is_primary { "1" } else { "0" };
+        let service = [
+            self.service.ip().to_string(),
+            self.service.port().to_string(),
+        ];
+        let first = service.into_iter().map(OsString::from);
+        first
+            .chain([primary.into()])
+            .chain(self.options.iter().cloned())
+            .collect()
+    }
+
     fn command(&self) -> Command {
         let mut command = Command::new(SERVER);
-        command.arg(self.service.ip().to_string());
-        command.arg(self.service.port().to_string());
-        command.arg(if self.is_primary { "1" } else { "0" });
-        command.args(&self.options);
+        command.args(self.arguments());
         command.env_remove("RUST_LOG").env_remove("LASTWORD_DATA");
         command.current_dir(&self.folder);
         command.stdin(Stdio::null());

@@ -44,6 +44,23 @@ impl Terminal {
         arguments: &[S],
         environment: &[(&str, &str)],
     ) -> Self {
+        Self::run_program(
+            env!("CARGO_BIN_EXE_client"),
+            columns,
+            rows,
+            arguments,
+            environment,
+        )
+    }
+
+    /// Runs any program so.
+    pub fn run_program<S: AsRef<OsStr>>(
+        program: &str,
+        columns: u16,
+        rows: u16,
+        arguments: &[S],
+        environment: &[(&str, &str)],
+    ) -> Self {
         let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a pseudo-terminal");
         grantpt(&master).expect("it is ours");
         unlockpt(&master).expect("it can be used");
@@ -53,9 +70,9 @@ impl Terminal {
         set_size(&slave, columns, rows);
         let before = tcgetattr(&slave).expect("it is a terminal");
         let side = || Stdio::from(slave.try_clone().expect("one more descriptor"));
-        // A terminal of its own is what `setsid` gives the client; it becomes the client's process.
+        // A terminal of its own is what `setsid` gives the program; it becomes the program's process.
         let child = Command::new("setsid")
-            .args(["--ctty", "--wait", env!("CARGO_BIN_EXE_client")])
+            .args(["--ctty", "--wait", program])
             .args(arguments)
             .env("TERM", "xterm-256color")
             .env("TZ", "UTC")
@@ -68,7 +85,7 @@ impl Terminal {
             .stdout(side())
             .stderr(side())
             .spawn()
-            .expect("the client can be run");
+            .expect("the program can be run");
         let screen = Arc::new(Mutex::new(vt100::Parser::new(
             cells(rows),
             cells(columns),
