@@ -331,21 +331,6 @@ impl Replica {
         })
     }
 
-    /// Whose id is committed is told so.
-    pub(super) fn welcome_joiners(&mut self) {
-        let lineage = self.identity.lineage;
-        let committed: Vec<(LinkId, ServerId)> = self
-            .joiners
-            .iter()
-            .filter_map(|(link, joiner)| Some((*link, joiner.given?)))
-            .filter(|(_, server)| self.record(*server).is_some())
-            .collect();
-        for (link, server) in committed {
-            self.joiners.remove(&link);
-            self.send_by(link, PeerMessage::Welcome { server, lineage });
-        }
-    }
-
     /// This server has an id now: it dials anew with it.
     pub(super) fn welcomed(&mut self, link: LinkId, server: ServerId, lineage: Lineage) {
         if self.identity.server != ServerId(0) || server == ServerId(0) {

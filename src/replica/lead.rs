@@ -110,21 +110,6 @@ impl Replica {
         }
     }
 
-    /// Addresses that have changed while nobody could write them down.
-    pub(super) fn refresh_addresses(&mut self) {
-        let me = self.identity;
-        let linked = self.peers.iter().filter(|(_, peer)| peer.link.is_some());
-        let mut addresses: Vec<_> = linked
-            .filter_map(|(server, peer)| Some((*server, peer.address?)))
-            .collect();
-        if self.record(me.server).is_some() {
-            addresses.push((me.server, me.address));
-        }
-        for (server, address) in addresses {
-            self.note_address(server, address);
-        }
-    }
-
     /// No reads, no ops, no commits from here on.
     pub(super) fn stop_leading(&mut self, now: Time) {
         if self.leading == Leading::No {

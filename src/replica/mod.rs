@@ -19,6 +19,7 @@
 //! | [`face`](self) | what goes in and what comes out |
 //! | [`log`](self) | what stands in the log |
 //! | [`peers`](self) | links: kept, closed, dialed again |
+//! | [`ids`](self) | which server has which id and which address, by what the log says |
 //! | [`descent`](self) | which process continues which, in spite of copied folders |
 //! | [`evidence`](self) | who is dead, who is silent, who is fresh: `beat`, `age`, `evidence` |
 //! | [`normal`](self) | `request`, `prepare`, `commit`, `tell`; reads |
@@ -81,6 +82,7 @@ mod descent;
 mod evidence;
 mod face;
 mod force;
+mod ids;
 mod lead;
 mod log;
 mod normal;

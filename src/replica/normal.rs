@@ -321,16 +321,9 @@ impl Replica {
         if self.is_primary() {
             // Backups learn of it with the next op or Ping; who waits for an id is told at once.
             self.take_in_joiners();
-            if self
-                .forgetting
-                .take_if(|it| {
-                    self.cluster.as_ref().is_some_and(|cluster| {
-                        cluster.servers.iter().all(|record| record.server != *it)
-                    })
-                })
-                .is_some()
-            {
+            if self.forgetting.is_some_and(|it| self.record(it).is_none()) {
                 // There is room now.
+                self.forgetting = None;
                 self.refresh_addresses();
             }
         }

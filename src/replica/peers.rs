@@ -16,12 +16,12 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::Replica;
 use super::catch_up::Progress;
 use super::face::{Config, Identity, LinkId, Output, Unwanted};
 use super::pace::{Ban, Slowness};
-use super::{Joiner, Replica};
 use crate::limits::SERVERS_MAX;
-use crate::types::{ClusterId, ClusterOp, Incarnation, Member, ServerId, ServerRecord, Time, View};
+use crate::types::{ClusterId, Incarnation, Member, ServerId, ServerRecord, Time, View};
 use crate::wire::peer::{PeerMessage, Report, Standing};
 
 /// How long the server with the lower id leaves the first dial to the other.
@@ -634,132 +634,6 @@ impl Replica {
             .chain(elsewhere)
             .filter(|(address, dial)| !dial.under_way && *address != self.identity.address)
             .map(|(address, dial)| (address, dial.at))
-    }
-
-    /// A server without an id wants one: the primary gives it. It has looked for the primary at
-    /// several addresses at once, and may come by as many links, also after it was told: it gets
-    /// one id.
-    fn joiner_up(&mut self, link: LinkId, peer: Identity) {
-        let process = peer.incarnation;
-        let joiner = Joiner {
-            address: peer.address,
-            process,
-            given: None,
-        };
-        self.joiners.insert(link, joiner);
-        if let Some(lead) = self.lead_message() {
-            self.send_by(link, PeerMessage::Lead(lead));
-        }
-        self.take_in_joiners();
-        self.welcome_joiners();
-    }
-
-    /// Gives ids to those who wait for one, if this server leads.
-    pub(super) fn take_in_joiners(&mut self) {
-        if !self.is_primary() || self.identity.server == ServerId(0) || self.joiners.is_empty() {
-            return;
-        }
-        let waiting: Vec<(LinkId, SocketAddr, Incarnation)> = self
-            .joiners
-            .iter()
-            .filter(|(_, joiner)| joiner.given.is_none())
-            .map(|(link, joiner)| (*link, joiner.address, joiner.process))
-            .collect();
-        for (link, address, process) in waiting {
-            let given = self.given_to(process);
-            if given.is_none() && self.makes_room() {
-                break; // They are looked at again when there is room.
-            }
-            let Some(server) = given.or_else(|| self.next_server_id()) else {
-                self.close(link, Some(Unwanted::TooMany));
-                continue;
-            };
-            if let Some(joiner) = self.joiners.get_mut(&link) {
-                joiner.given = Some(server);
-            }
-            if given.is_none() {
-                self.ids_given.push_back((process, server));
-                if self.ids_given.len() > SERVERS_MAX {
-                    self.ids_given.pop_front();
-                }
-            }
-            // Also if it is on its way already: it says the same again.
-            if self.record(server).is_none() {
-                self.append_cluster_op(ClusterOp::Join { server, address });
-            }
-        }
-        self.welcome_joiners();
-    }
-
-    /// The id that a process was given here, if it was.
-    fn given_to(&self, process: Incarnation) -> Option<ServerId> {
-        let mut given = self.ids_given.iter();
-        let (_, server) = given.find(|(other, _)| *other == process)?;
-        Some(*server)
-    }
-
-    /// Whether there are as many servers as there can be, and one of them is being forgotten: one
-    /// that no view needs, and to which there is no link; of several, the one that was not heard for
-    /// longest. The one with the highest id stays, so that no id is given twice.
-    fn makes_room(&mut self) -> bool {
-        let Some(cluster) = &self.cluster else {
-            return false;
-        };
-        if cluster.servers.len() < SERVERS_MAX {
-            return false;
-        }
-        let is_known = |server| cluster.servers.iter().any(|it| it.server == server);
-        if self.forgetting.is_some_and(is_known) {
-            return true;
-        }
-        let needed = self.voters();
-        let highest = cluster.servers.iter().map(|it| it.server).max();
-        let forgettable = cluster.servers.iter().map(|it| it.server).filter(|server| {
-            let peer = self.peers.get(server);
-            Some(*server) != highest
-                && *server != self.identity.server
-                && needed.iter().all(|member| member.server != *server)
-                && peer.is_none_or(|peer| peer.link.is_none())
-        });
-        let last_heard = |server: &ServerId| self.peers.get(server).and_then(|peer| peer.heard);
-        self.forgetting = forgettable.min_by_key(last_heard);
-        if let Some(server) = self.forgetting {
-            self.append_cluster_op(ClusterOp::Forget { server });
-        }
-        self.forgetting.is_some()
-    }
-
-    /// An id that no server ever had, unless there are too many servers. (Whoever is forgotten
-    /// makes way for one with a higher id, so the highest never falls.)
-    fn next_server_id(&self) -> Option<ServerId> {
-        let cluster = self.cluster.as_ref()?;
-        let given = self.ids_given.iter().map(|(_, server)| *server);
-        let known = cluster.servers.iter().map(|record| record.server);
-        let highest = known.chain(given).max().unwrap_or_default();
-        let is_full = cluster.servers.len() >= SERVERS_MAX;
-        (!is_full && highest.0 < u16::MAX).then(|| ServerId(highest.0 + 1))
-    }
-
-    /// The primary keeps the addresses in the log up to date.
-    pub(super) fn note_address(&mut self, server: ServerId, address: SocketAddr) {
-        if !self.is_primary() {
-            return;
-        }
-        match self.record(server) {
-            Some(record) if record.address == address => {}
-            Some(_) => self.append_cluster_op(ClusterOp::Move { server, address }),
-            // When there is room it says its address again, with its next link.
-            None if self.makes_room() => {}
-            // It was forgotten for another one at its address, and is there all the same.
-            None => self.append_cluster_op(ClusterOp::Join { server, address }),
-        }
-    }
-
-    /// What the log says of a server.
-    pub(super) fn record(&self, server: ServerId) -> Option<ServerRecord> {
-        let servers = &self.cluster.as_ref()?.servers;
-        let at = servers.binary_search_by_key(&server, |record| record.server);
-        at.ok().map(|at| servers[at])
     }
 
     /// Sends by a link.
