@@ -182,6 +182,7 @@ impl Replica {
             stopped_since: None,
             view_since: now,
             promised_at: now,
+            primary_stands: None,
             claims: Default::default(),
             guests: None,
             cold_at: Some(now),

@@ -185,6 +185,8 @@ pub struct Replica {
     view_since: Time,
     /// When its newest promise was given; once it is on disk, when that was.
     promised_at: Time,
+    /// The newest view, once its primary stands for another one, and since when it does.
+    primary_stands: Option<(ViewNumber, Time)>,
     /// Since when claims are known that somebody is dead who is linked here.
     claims: BTreeMap<Member, Time>,
     /// After a cold start: those who were present and are to be admitted before clients are let

@@ -62,6 +62,7 @@ impl Replica {
             let standing = self.my_standing();
             return self.send_to(from, PeerMessage::Standing(standing));
         }
+        self.note_that_primary_stands(&proposal, now);
         if self.is_bound_against(proposal.candidate) {
             return;
         }

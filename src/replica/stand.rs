@@ -8,8 +8,10 @@
 use std::time::Duration;
 
 use super::face::LinkId;
+use super::peers::Peer;
 use super::{Leading, Replica};
-use crate::types::{Member, Time, View, ViewNumber};
+use crate::types::{Member, OpNumber, Time, View, ViewNumber};
+use crate::wire::peer::Proposal;
 
 /// How often what is in the way of a candidate, or has not answered it, is looked at again.
 pub(super) const ASK_AGAIN: Duration = Duration::from_millis(20);
@@ -68,7 +70,8 @@ impl Replica {
         match self.leading {
             // What it has just decided is not on disk yet, and is not among its views.
             Leading::Pending(op) if op > self.log.persisted() => return false,
-            Leading::Pending(_) | Leading::Active => return someone_lost,
+            Leading::Pending(op) => return someone_lost && !self.is_being_told(view, op, now),
+            Leading::Active => return someone_lost,
             Leading::No => {}
         }
         let i_am_primary = view.primary == self.identity.server;
@@ -79,7 +82,45 @@ impl Replica {
         // take from him what he needs: his view could never come in force.
         let is_patient =
             is_disturbed && now < self.patience_ends() && !self.is_promised_in_vain(now);
-        !is_patient && (i_am_primary || primary_lost || is_disturbed)
+        let is_abandoned = self.is_abandoned(view, now);
+        !is_patient && (i_am_primary || primary_lost || is_disturbed || is_abandoned)
+    }
+
+    /// The primary of the newest view stands for another, in vain: it does not lead any more, and does
+    /// not get what it needs, perhaps since it cannot reach those whom others hear.
+    fn is_abandoned(&self, view: &View, now: Time) -> bool {
+        self.primary_stands.is_some_and(|(number, since)| {
+            number == view.number && now >= since + self.patience(number)
+        })
+    }
+
+    /// Somebody proposes a view. If it is the primary of the newest one, that has no leader now.
+    pub(super) fn note_that_primary_stands(&mut self, proposal: &Proposal, now: Time) {
+        if let Some(view) = self.view()
+            && proposal.candidate.server == view.primary
+            && proposal.number > view.number
+            && self
+                .primary_stands
+                .is_none_or(|(number, _)| number != view.number)
+        {
+            self.primary_stands = Some((view.number, now));
+        }
+    }
+
+    /// Members that could soon have the view that this server has decided do not have it yet. If it
+    /// stood again at once, nobody but this server would ever have that view in its log: the others,
+    /// which do not see the same members silent, would refuse this server's proposals, and it theirs,
+    /// as they do not know the newest view.
+    fn is_being_told(&self, view: &View, op: OpNumber, now: Time) -> bool {
+        let lacks_it = |member: &Member| {
+            let progress = |peer: &Peer| Some(peer.progress.as_ref()?.on_disk);
+            let on_disk = self.peers.get(&member.server).and_then(progress);
+            *member != self.me()
+                && !self.is_lost(*member, now)
+                && on_disk.is_none_or(|on_disk| on_disk < op)
+        };
+        let patience = self.config.grace + self.election_allowance();
+        now.since(self.promised_at) < patience && view.members.iter().any(lacks_it)
     }
 
     /// Whoever has this server's promise will not lead any more.
@@ -106,12 +147,17 @@ impl Replica {
         if is_own {
             return self.promised_at;
         }
-        // Differs from server to server, and from promise to promise.
+        self.promised_at + self.patience(self.promised())
+    }
+
+    /// How long somebody else's attempt may lead to nothing. Differs from server to server, and from
+    /// view to view.
+    fn patience(&self, number: ViewNumber) -> Duration {
         let spread = PATIENCE_MS.1 - PATIENCE_MS.0;
-        let share = self.promised().0.wrapping_mul(0x9e37_79b9)
-            ^ self.identity.incarnation.random.wrapping_mul(31);
+        let share =
+            number.0.wrapping_mul(0x9e37_79b9) ^ self.identity.incarnation.random.wrapping_mul(31);
         let patience = Duration::from_millis((PATIENCE_MS.0 + share % spread) * self.strain());
-        self.promised_at + patience + self.election_allowance()
+        patience + self.election_allowance()
     }
 
     /// How many rounds there were since the newest view that is known to be one.

@@ -49,7 +49,9 @@ fn play_with(settings: Settings, seeds: u64, scenario: impl Fn(&mut World)) {
             trace::begin();
             let again = catch_unwind(AssertUnwindSafe(run));
             let lines = trace::end();
-            for line in &lines[lines.len().saturating_sub(120)..] {
+            let shown = std::env::var("SIMULATE_LINES").ok();
+            let shown = shown.and_then(|it| it.parse().ok()).unwrap_or(120);
+            for line in &lines[lines.len().saturating_sub(shown)..] {
                 println!("{line}");
             }
             println!("this was seed {seed} of the scenario");
