@@ -209,12 +209,17 @@ impl Replica {
         }
     }
 
-    /// Whether a learner's disk would hold up the members. Where there is one member alone, a slow
-    /// second copy is better than none.
+    /// Whether a learner that was excluded for its disk would hold up the members again. Where there
+    /// is one member alone, a slow second copy is better than none. One that was never excluded is
+    /// admitted: a single sync that took long says little, and where nobody writes anything, no other
+    /// follows it that would say more.
     pub(super) fn is_too_slow_to_admit(&self, server: ServerId, now: Time) -> bool {
-        let is_alone = self.leads_alone();
-        let is_banned = self.peers.get(&server).is_some_and(|p| now < p.ban.until);
-        !is_alone && (is_banned || self.is_slow_beside_members(server, MEMBERS_REMAIN))
+        let ban = self.peers.get(&server).map(|peer| &peer.ban);
+        !self.leads_alone()
+            && ban.is_some_and(|ban| {
+                let is_slow = || self.is_slow_beside_members(server, MEMBERS_REMAIN);
+                ban.times > 0 && (now < ban.until || is_slow())
+            })
     }
 }
 
