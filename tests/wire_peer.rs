@@ -91,7 +91,8 @@ fn messages_are_laid_out_in_the_order_of_their_fields() {
         "000003e8",
         "01",
         "0006",
-        "00"
+        "00",
+        "01"
     );
     let report = Report {
         promised: ViewNumber(1),
@@ -107,6 +108,7 @@ fn messages_are_laid_out_in_the_order_of_their_fields() {
         trusts_refused: true,
         disk_ms: 6,
         store_damaged: false,
+        ordered: true,
     };
     let ping = Ping {
         sent_at: Time(9),
@@ -253,7 +255,7 @@ fn bodies_at_and_above_their_limit() {
 
 #[test]
 fn lists_at_and_above_their_limits() {
-    const REPORT: [u8; 67] = [0; 67];
+    const REPORT: [u8; 68] = [0; 68];
     let none = &list(0, 0)[..];
     let ping = |fresh, rumours| {
         let (fresh, rumours) = (list(fresh, 2), list(rumours, 36));

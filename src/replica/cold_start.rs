@@ -50,8 +50,8 @@ pub struct Start {
     pub log: Vec<Entry>,
     /// Its journal cannot be used: nothing is known of it, and `log` is empty.
     pub damaged: bool,
-    /// An operator wants it to lead alone, whatever others may hold: see [`super::force`](super).
-    pub force: bool,
+    /// When the last op was written that its store holds.
+    pub clock: Timestamp,
 }
 
 /// The log of a server cannot be gone on with.
@@ -72,6 +72,7 @@ impl Replica {
     /// The first process of a new cluster. It lets clients in once `backups` others are in sync.
     pub fn found(identity: Identity, backups: u16, config: Config, now: Time) -> Self {
         let mut replica = Self::new(identity, Vote::default(), config, now);
+        replica.settle_idle_order();
         let Identity {
             cluster,
             lineage,
@@ -91,7 +92,9 @@ impl Replica {
 
     /// A process with nothing on its disk: it wants an id from whoever leads.
     pub fn join(identity: Identity, config: Config, now: Time) -> Self {
-        Self::new(identity, Vote::default(), config, now)
+        let mut replica = Self::new(identity, Vote::default(), config, now);
+        replica.settle_idle_order();
+        replica
     }
 
     /// A process that starts with what is on its disk.
@@ -100,6 +103,7 @@ impl Replica {
         let mut replica = Self::new(start.identity, start.vote, config, now);
         replica.log = Log::after(start.applied, start.cluster.as_ref());
         replica.damaged = start.damaged;
+        replica.wall_clock = start.clock;
         for entry in start.log {
             replica.wall_clock = replica.wall_clock.max(entry.time);
             replica.log.append(entry, None);
@@ -117,9 +121,9 @@ impl Replica {
         let servers = known.map_or(Vec::new(), |known| known.servers);
         replica.know_servers(&servers, now);
         replica.highest_seen = replica.promised();
-        if start.force {
-            replica.force_at = Some(now + replica.force_pause());
-        } else if replica.vote.forced.take().is_some() {
+        if replica.config.force {
+            replica.take_order(now);
+        } else if replica.vote.ordered.take().is_some() {
             // The next order is another one.
             replica.save();
         }
@@ -186,7 +190,7 @@ impl Replica {
             claims: Default::default(),
             guests: None,
             cold_at: Some(now),
-            force_at: None,
+            order: None,
             reads: Default::default(),
             held_back: Default::default(),
             ping_at: now,

@@ -32,6 +32,8 @@ pub struct Config {
     /// Where else to look for the cluster, beside the servers that are known: the service's
     /// address, and what the operator named.
     pub contacts: Vec<SocketAddr>,
+    /// An operator wants this server to lead alone, whatever others may hold.
+    pub force: bool,
     /// Where random choices come from.
     pub seed: u64,
 }
@@ -233,12 +235,6 @@ pub enum Unwanted {
         "it belongs to another cluster; start it with another --data folder, or with other addresses"
     )]
     OtherCluster,
-    /// It follows a history that was forced beside this one.
-    #[error(
-        "it follows another history of this cluster (--force-primary was used on both sides): \
-         move one side's data folders away, and start those servers anew with 0"
-    )]
-    OtherLineage,
     /// Another process with its id is connected.
     #[error(
         "another process with its id is connected: if its data folder is a copy, move it away and \
@@ -336,10 +332,13 @@ pub enum ForceRefusal {
         "this server has not got the messages of the cluster's history yet: force a server that has"
     )]
     Empty,
-    /// The order was carried out already.
+    /// A server that was ordered to lead alone, too, goes first.
+    #[error("server {0} is to be forced, too, and goes first: this one follows it")]
+    Another(ServerId),
+    /// An earlier process has dealt with this order.
     #[error(
-        "this server was already forced to lead, and that history goes on; to force it once more, \
-         start it once without --force-primary"
+        "this order was given at an earlier start, and was carried out or refused then; to give it anew, \
+         start this server once without --force-primary"
     )]
     Done,
     /// Another server was forced meanwhile.

@@ -4,8 +4,9 @@
 //! only others had acknowledged is given up. So the order is not carried out at once. The server
 //! first looks round for a while, as any server that starts: where a primary leads, or a member runs
 //! that could, or a server that waits has more, the order would lose messages that are not lost yet,
-//! and is refused. It is carried out once: an order that was left behind in a unit file has no effect
-//! at the next start.
+//! and is refused. Of several that are ordered at once, the one with the lowest id goes first, and the
+//! others follow it. An order is dealt with once, be it carried out or refused: if it was left behind in
+//! a unit file, it has no effect at the next start, when the others may only be a little later.
 //!
 //! Positions in the log say nothing across lineages. A server that follows a new lineage gives up its
 //! whole log for a snapshot; one that is forced goes on with its log, and its first view has a number
@@ -16,37 +17,78 @@ use std::time::Duration;
 use super::face::{ForceRefusal, Note};
 use super::{Leading, Replica};
 use crate::types::{Lineage, Member, ServerId, Time, View, ViewNumber, Vote};
+use crate::wire::peer::Report;
 
 /// How long a server that is to be forced looks round at least: long enough to connect to every
 /// server that it knows, to be told how each stands, and for a cold start to begin by itself.
 const LOOKS_ROUND: Duration = Duration::from_millis(1500);
-/// How much longer the next server of several that are forced at once does, so that it hears of the
-/// first.
-const FORCED_APART: Duration = Duration::from_millis(400);
-/// After how many of them it begins anew.
-const FORCED_APART_MAX: u16 = 8;
+/// How long it waits at most for an answer from an address where another server may be; longer, if
+/// the grace is, or if disks are slow.
+const LOOKS_ROUND_MAX: Duration = Duration::from_secs(5);
+/// How often it looks whether there is an answer.
+const LOOKS_AGAIN: Duration = Duration::from_millis(20);
+
+/// An order to lead alone that is not dealt with yet.
+#[derive(Debug)]
+pub(super) struct Order {
+    given_at: Time,
+    /// When it may be carried out, or is looked at again.
+    pub look_at: Time,
+}
 
 impl Replica {
-    /// How long this server looks round before it carries out an order to lead alone.
-    pub(super) fn force_pause(&self) -> Duration {
-        let turn = u32::from(self.identity.server.0 % FORCED_APART_MAX);
-        LOOKS_ROUND.max(self.config.grace) + FORCED_APART * turn
+    /// An operator has ordered this server to lead alone: it looks round first.
+    pub(super) fn take_order(&mut self, now: Time) {
+        let pause = LOOKS_ROUND.max(self.config.grace);
+        self.order = Some(Order {
+            given_at: now,
+            look_at: now + pause,
+        });
+    }
+
+    /// A server that has no log yet has nothing to force: the order is dealt with.
+    pub(super) fn settle_idle_order(&mut self) {
+        if self.config.force && !self.sabotage.orders_stay {
+            self.vote.ordered = Some(self.identity.lineage);
+        }
+    }
+
+    /// The order was carried out or refused, and is not dealt with again.
+    fn settle_order(&mut self) {
+        self.order = None;
+        if !self.sabotage.orders_stay {
+            self.vote.ordered = Some(self.identity.lineage);
+        }
+        self.save();
+    }
+
+    /// Whether every other server has said how it stands, or could not be reached.
+    fn has_looked_everywhere(&self) -> bool {
+        self.peers.values().all(|peer| match peer.link {
+            Some(_) => peer.report.is_some(),
+            None => peer.address.is_none() || peer.dial.failures > 0,
+        })
     }
 
     /// Carries out an order to lead alone, or says why not.
     pub(super) fn force_or_refuse(&mut self, now: Time) {
-        let Some(at) = self.force_at else { return };
-        let is_due = now >= at || self.sabotage.force_blindly;
+        let Some(order) = &self.order else { return };
+        let waits_no_longer = now >= order.given_at + LOOKS_ROUND_MAX + self.election_allowance();
+        let has_looked = now >= order.look_at && (waits_no_longer || self.has_looked_everywhere());
+        let is_due = has_looked || self.sabotage.force_blindly;
         let refusal = self.force_refusal(is_due);
         if refusal.is_none() && !is_due {
+            if let Some(order) = &mut self.order {
+                order.look_at = order.look_at.max(now + LOOKS_AGAIN);
+            }
             return;
         }
-        self.force_at = None;
+        let is_forced = refusal.is_none() || self.sabotage.force_blindly && self.is_whole();
         match refusal {
-            Some(_) if self.sabotage.force_blindly && self.is_whole() => self.force(now),
-            Some(refusal) => self.note(Note::ForceRefused(refusal)),
-            None => self.force(now),
+            Some(refusal) if !is_forced => self.note(Note::ForceRefused(refusal)),
+            _ => self.force(now),
         }
+        self.settle_order();
     }
 
     /// It has a log of a cluster that it could go on with.
@@ -60,11 +102,10 @@ impl Replica {
         if self.damaged {
             return Some(ForceRefusal::Damaged);
         }
-        let Some((_, view)) = self.log.newest() else {
+        if self.log.newest().is_none() {
             return Some(ForceRefusal::Empty);
-        };
-        let lineage = self.identity.lineage;
-        if self.vote.forced == Some(lineage) && view.lineage == lineage {
+        }
+        if self.vote.ordered.is_some() {
             return Some(ForceRefusal::Done);
         }
         if self.leading != Leading::No {
@@ -73,7 +114,7 @@ impl Replica {
         if let Some(leader) = self.leader_id() {
             return Some(ForceRefusal::Served(leader));
         }
-        if lineage.counter == u32::MAX {
+        if self.identity.lineage.counter == u32::MAX {
             return Some(ForceRefusal::TooOften);
         }
         if !is_due {
@@ -91,7 +132,17 @@ impl Replica {
         }
         let mine = (self.newest_number(), self.log.last());
         let more = linked().find(|(_, report)| (report.newest, report.last) > mine);
-        more.map(|(server, _)| ForceRefusal::HasMore(server))
+        if let Some((server, _)) = more {
+            return Some(ForceRefusal::HasMore(server));
+        }
+        let goes_first = |(server, report): &(ServerId, Report)| {
+            report.ordered
+                && (report.newest, report.last) == mine
+                && *server < self.identity.server
+                && !self.sabotage.orders_apart
+        };
+        let first = linked().find(goes_first);
+        first.map(|(server, _)| ForceRefusal::Another(server))
     }
 
     /// A new lineage begins with this server alone.
@@ -111,11 +162,11 @@ impl Replica {
             counter: self.identity.lineage.counter.saturating_add(1),
             random: self.random.next(),
         };
-        self.vote.forced = Some(self.identity.lineage);
         self.vote.bindings.clear();
         self.highest_seen = self.highest_seen.max(self.highest_in_log());
         self.candidacy = None;
-        self.following = None;
+        // Who has a link still speaks of the history before.
+        self.close_all(now);
         self.lead_alone(now);
         if let Some(candidacy) = &mut self.candidacy {
             // Whatever stood before is overruled.
@@ -133,12 +184,14 @@ impl Replica {
     /// Another server was forced: this one's history is not the cluster's any more where the two
     /// differ.
     pub(super) fn adopt_lineage(&mut self, lineage: Lineage) {
-        if self.force_at.take().is_some() {
+        if self.order.is_some() {
             self.note(Note::ForceRefused(ForceRefusal::Overtaken));
+            self.settle_order();
         }
         self.identity.lineage = lineage;
         self.vote = Vote {
             descent: std::mem::take(&mut self.vote.descent),
+            ordered: self.vote.ordered.map(|_| lineage),
             ..Vote::default()
         };
         self.highest_seen = ViewNumber(0);

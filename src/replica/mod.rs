@@ -107,6 +107,7 @@ use crate::wire::prepare::EntryMaker;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 
+use self::force::Order;
 use self::log::Log;
 use self::pace::{DiskPace, Slowness};
 use self::peers::{Contact, Peer};
@@ -194,8 +195,8 @@ pub struct Replica {
     guests: Option<(Vec<ServerId>, Time)>,
     /// When it stands in a cold start.
     cold_at: Option<Time>,
-    /// When it carries out an operator's order to lead alone, unless there is a reason not to.
-    force_at: Option<Time>,
+    /// An operator's order to lead alone that is not dealt with yet.
+    order: Option<Order>,
 
     /// Reads that wait for proof that this server still leads, or for the end of a change of view.
     reads: VecDeque<Ticket>,
@@ -296,6 +297,10 @@ pub struct Sabotage {
     pub own_limit_only: bool,
     /// A primary is forced without a look at who else is there.
     pub force_blindly: bool,
+    /// An order to lead alone is carried out at a later start, though it was dealt with at an earlier one.
+    pub orders_stay: bool,
+    /// Of several servers that are ordered to lead alone, none waits for another.
+    pub orders_apart: bool,
     /// A server with a damaged journal counts in a cold start whatever it has promised.
     pub damaged_counts: bool,
     /// A silent link is left as it is, however long it sleeps.
@@ -370,7 +375,7 @@ impl Replica {
             self.next_dial(),
             self.stand_at,
             self.cold_at,
-            self.force_at,
+            self.order.as_ref().map(|order| order.look_at),
             candidacy,
         ]
         .into_iter()
@@ -595,6 +600,7 @@ impl Replica {
             trusts_refused: self.config.trust_refused,
             disk_ms: Report::ms_of(self.pace.slowest(self.called_at)),
             store_damaged: self.store_damaged,
+            ordered: self.order.is_some(),
         }
     }
 

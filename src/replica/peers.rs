@@ -21,7 +21,7 @@ use super::catch_up::Progress;
 use super::face::{Config, Identity, LinkId, Output, Unwanted};
 use super::pace::{Ban, Slowness};
 use crate::limits::SERVERS_MAX;
-use crate::types::{ClusterId, Incarnation, Member, ServerId, ServerRecord, Time, View};
+use crate::types::{ClusterId, Incarnation, Lineage, Member, ServerId, ServerRecord, Time, View};
 use crate::wire::peer::{PeerMessage, Report, Standing};
 
 /// How long the server with the lower id leaves the first dial to the other.
@@ -378,15 +378,13 @@ impl Replica {
             return Err(Some(Unwanted::OtherCluster));
         }
         if both && me.lineage != peer.lineage {
-            return match me.lineage.counter.cmp(&peer.lineage.counter) {
-                std::cmp::Ordering::Equal => Err(Some(Unwanted::OtherLineage)),
-                // It has our hello, too, and follows.
-                std::cmp::Ordering::Greater => Err(None),
-                std::cmp::Ordering::Less => {
-                    self.adopt_lineage(peer.lineage);
-                    Ok(Accepted::Adopts)
-                }
-            };
+            // Of two servers that were forced apart from each other, one follows: which one is chance.
+            let order = |lineage: Lineage| (lineage.counter, lineage.random);
+            if order(me.lineage) > order(peer.lineage) {
+                return Err(None); // It has our hello, too, and follows.
+            }
+            self.adopt_lineage(peer.lineage);
+            return Ok(Accepted::Adopts);
         }
         if peer.server == ServerId(0) {
             return Ok(Accepted::Welcome);
@@ -400,10 +398,20 @@ impl Replica {
             && known
                 .heard
                 .is_some_and(|at| now.since(at) <= self.config.grace)
+            && !self.is_right_folder(peer)
         {
             return Err(Some(Unwanted::Twice));
         }
         Ok(Accepted::Welcome)
+    }
+
+    /// Everything was down, a process with an older copy of a server's folder is linked, and this one
+    /// says that it continues the process that is waited for.
+    fn is_right_folder(&self, peer: Identity) -> bool {
+        let members = self.bases().flat_map(|view| &view.members);
+        let mut awaited = members.filter(|member| member.server == peer.server);
+        self.leader_id().is_none()
+            && awaited.any(|it| it.incarnation == peer.ancestor && !self.peer_continues(*it))
     }
 
     /// A link has ended.

@@ -109,11 +109,11 @@ impl fmt::Display for NotReady {
                 write!(f, ": {pronoun} may hold newer messages")
             }
             Self::Folders(servers) => {
-                f.write_str("waiting for the right data folder of ")?;
+                f.write_str("waiting for the original data folder of ")?;
                 write_servers(f, servers)?;
                 f.write_str(match servers.len() {
-                    1 => ": the one that is used now is an older copy, and lacks messages",
-                    _ => ": those that are used now are older copies, and lack messages",
+                    1 => ": it runs with a copy, which may lack messages",
+                    _ => ": they run with copies, which may lack messages",
                 })
             }
             Self::NewHistory => f.write_str(

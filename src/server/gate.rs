@@ -154,9 +154,19 @@ impl Server {
             NotReady::Primary(_) => format!("start one with `server {ip} {port} 1`"),
             NotReady::Damaged => "start the other servers".to_owned(),
             NotReady::Folders(_) => {
-                "put the right folder back in its place; if it is lost, stop all \
+                "start it with the original folder; if that is gone, or everything was moved by copying, stop all \
                  servers and start the one whose STATUS has the highest commit with --force-primary"
                     .to_owned()
+            }
+            NotReady::Unreached(servers) => {
+                let (them, their_disk_is) = match servers.len() {
+                    1 => ("it", "its disk is"),
+                    _ => ("them", "their disks are"),
+                };
+                format!(
+                    "start {them} again, or mend the network; if {their_disk_is} lost, stop this server and start \
+                     it with --force-primary"
+                )
             }
             NotReady::NewHistory => {
                 "start the server that was forced to lead; if its disk is lost, \

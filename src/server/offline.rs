@@ -75,6 +75,7 @@ impl Offline {
             grace: GRACE_DEFAULT,
             trust_refused: true,
             contacts: Vec::new(),
+            force: false,
             seed: random(),
         };
         let identity = super::start::identity_of(&superblock, member);

@@ -257,6 +257,7 @@ fn begin(
         fresh: options.fresh,
         grace: options.grace,
         trust_refused: options.trust_refused,
+        force: options.force_primary,
         contacts,
         seed: random(),
     };
@@ -291,7 +292,7 @@ fn begin(
         applied: opened.image.applied,
         log: std::mem::take(&mut opened.log),
         damaged: opened.damaged,
-        force: options.force_primary,
+        clock: opened.image.clock,
     };
     let mut replica = Replica::start(start, config, now)?;
     if opened.disk.has_damaged_store() {

@@ -117,9 +117,10 @@ pub struct Vote {
     /// most [`DESCENT_MAX`](crate::limits::DESCENT_MAX). It proves descent where a counter cannot: a
     /// copy of the folder that is started often enough has a high counter, too.
     pub descent: Vec<Incarnation>,
-    /// The lineage that this server began because an operator forced it to lead; `None` if it did
-    /// not, or was started without that order since. The same order has no effect twice.
-    pub forced: Option<Lineage>,
+    /// The lineage in which an operator's order to lead alone was dealt with, be it carried out or
+    /// refused; `None` if there was no such order since this server was last started without one. An
+    /// order that is left behind has no effect a second time.
+    pub ordered: Option<Lineage>,
 }
 
 /// A server that has an id.

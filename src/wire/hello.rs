@@ -26,7 +26,7 @@ pub const PROTOCOL_VERSION: u16 = 1;
 
 /// The version of the messages between servers that is spoken here. All servers of a cluster have to
 /// speak the same.
-pub const LINK_VERSION: u16 = 2;
+pub const LINK_VERSION: u16 = 3;
 
 /// What each side says first.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -342,7 +342,7 @@ mod tests {
             &[0, 0, 0, 0, 0, 0, 0, 5],                         // nonce
             &[0, 0, 0, 0, 0, 0, 0, 6, 0, 0, 0, 0, 0, 0, 0, 7], // ancestor
             &[1, 4, 127, 0, 0, 1, 0x13, 0x88],                 // service
-            &[0, 2],                                           // version
+            &[0, 3],                                           // version
         ];
         assert_eq!(to_server, longer(to_client.clone(), &fields.concat()));
         assert_eq!(read(&to_client), Some(server()));

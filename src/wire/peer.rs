@@ -152,6 +152,8 @@ pub struct Report {
     pub disk_ms: u16,
     /// Its store is damaged: it must not be asked for a snapshot, and wants one.
     pub store_damaged: bool,
+    /// An operator has ordered it to lead alone, and it looks round before it does.
+    pub ordered: bool,
 }
 
 impl Report {

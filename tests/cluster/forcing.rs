@@ -90,7 +90,7 @@ fn an_order_that_is_left_behind_has_no_effect_the_second_time() {
     }
     cluster[0].start();
     until_it_waits(&cluster, 0);
-    cluster[0].until_it_says("this server was already forced to lead");
+    cluster[0].until_it_says("this order was given at an earlier start");
     for place in [1, 2] {
         cluster[place].start();
     }

@@ -27,6 +27,7 @@ mod forming;
 mod kills;
 mod learners;
 mod measure;
+mod old_copies;
 mod partitions;
 mod pauses;
 mod people;

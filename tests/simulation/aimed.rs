@@ -40,6 +40,10 @@ pub enum Story {
     /// A server that comes back behind has an order to lead alone, and the others serve. (It is not
     /// carried out.)
     ForcedBeside,
+    /// An order to lead alone that was refused is still there when everything was down.
+    OrderLeftBehind,
+    /// Several servers are ordered to lead alone at nearly the same time.
+    ForcedTogether,
     /// Everything was down, and one journal is damaged meanwhile: that of any server, also of one
     /// that had gone on alone. (What it has promised tells which.)
     DamagedWhileDown,
@@ -63,6 +67,8 @@ impl Story {
         Self::OldCopy,
         Self::OtherGrace,
         Self::ForcedBeside,
+        Self::OrderLeftBehind,
+        Self::ForcedTogether,
         Self::DamagedWhileDown,
         Self::LongCut,
         Self::OtherAddresses,
@@ -111,6 +117,8 @@ impl World {
             Story::OldCopy => self.old_copy(),
             Story::OtherGrace => self.other_grace(),
             Story::ForcedBeside => self.forced_beside(),
+            Story::OrderLeftBehind => self.order_left_behind(),
+            Story::ForcedTogether => self.forced_together(),
             Story::DamagedWhileDown => self.damaged_while_down(),
             Story::LongCut => self.long_cut(),
             Story::OtherAddresses => {
@@ -333,12 +341,57 @@ impl World {
         self.run_until(PATIENCE, |it| !it.serving().is_empty());
         self.while_random(200 * MILLISECOND, SECOND);
         for _ in 0..self.random.between(1, 2) {
-            self.hosts[forced].is_forced = true;
+            self.hosts[forced].has_order = true;
             self.start(forced);
             self.while_random(0, 5 * SECOND);
             self.kill(forced);
         }
+        self.hosts[forced].has_order = self.random.percent(50);
         self.start(forced);
+    }
+
+    /// An order to lead alone was refused beside servers that serve, and stands in the unit file since.
+    /// Then the others have more, everything is down, and that server is back first.
+    fn order_left_behind(&mut self) {
+        let ordered = self.random.index(PLAYERS);
+        self.kill(ordered);
+        self.run_until(PATIENCE, |it| !it.serving().is_empty());
+        self.hosts[ordered].has_order = true;
+        self.start(ordered);
+        self.while_random(3 * SECOND, 6 * SECOND);
+        self.kill(ordered);
+        self.run_until(PATIENCE, |it| !it.serving().is_empty());
+        self.while_random(200 * MILLISECOND, SECOND);
+        let others = self.others(ordered);
+        for other in &others {
+            self.kill(*other);
+        }
+        self.start(ordered);
+        self.while_random(0, 8 * SECOND);
+        for other in others {
+            self.start(other);
+        }
+    }
+
+    /// Everything is down at once, and several servers are started with an order to lead alone, at
+    /// nearly the same time. Each has everything: one leads, and the others follow it.
+    fn forced_together(&mut self) {
+        self.expect_settled();
+        for host in 0..PLAYERS {
+            self.kill(host);
+        }
+        let mut hosts = self.shuffled();
+        let late = hosts.split_off(self.random.between(2, PLAYERS as u64) as usize);
+        let apart = self.random.scaled(100 * MICROSECOND, 600 * MILLISECOND);
+        for host in hosts {
+            self.hosts[host].has_order = true;
+            self.start(host);
+            self.while_random(0, apart);
+        }
+        self.while_random(3 * SECOND, 8 * SECOND);
+        for host in late {
+            self.start(host);
+        }
     }
 
     /// Everybody dies at once, or one after the other, so that the last one has served alone. Nobody

@@ -28,6 +28,10 @@ pub enum Variant {
     CopiesUndetected,
     /// A primary does not ask after which grace the others would leave it out.
     OwnLimitOnly,
+    /// An order to lead alone that was dealt with is carried out at a later start.
+    OrdersStay,
+    /// Of several servers that are ordered to lead alone, none waits for another.
+    OrdersApart,
     /// A primary is forced beside others that serve.
     ForceBlindly,
     /// A damaged journal is no obstacle at a cold start, whatever its server has promised.
@@ -64,6 +68,8 @@ impl Variant {
         Self::CopiesUndetected,
         Self::OwnLimitOnly,
         Self::ForceBlindly,
+        Self::OrdersStay,
+        Self::OrdersApart,
         Self::DamagedCounts,
         Self::SleepingLinks,
         Self::NoGossip,
@@ -88,6 +94,8 @@ impl Variant {
             Self::CopiesUndetected => "copies-undetected",
             Self::OwnLimitOnly => "own-limit-only",
             Self::ForceBlindly => "force-blindly",
+            Self::OrdersStay => "orders-stay",
+            Self::OrdersApart => "orders-apart",
             Self::DamagedCounts => "damaged-counts",
             Self::SleepingLinks => "sleeping-links",
             Self::NoGossip => "no-gossip",
@@ -118,6 +126,8 @@ impl Variant {
             Self::CopiesUndetected => broken.copies_undetected = true,
             Self::OwnLimitOnly => broken.replica.own_limit_only = true,
             Self::ForceBlindly => broken.replica.force_blindly = true,
+            Self::OrdersStay => broken.replica.orders_stay = true,
+            Self::OrdersApart => broken.replica.orders_apart = true,
             Self::DamagedCounts => broken.replica.damaged_counts = true,
             Self::SleepingLinks => broken.replica.sleeping_links = true,
             Self::NoGossip => broken.replica.no_gossip = true,

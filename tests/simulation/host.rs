@@ -57,8 +57,8 @@ pub struct Host {
     pub is_founder: bool,
     /// Its own `--fresh` and `--grace`, if they are not those of all.
     pub timing: Option<(Duration, Duration)>,
-    /// Its next process is started with `--force-primary`.
-    pub is_forced: bool,
+    /// Its processes are started with `--force-primary`.
+    pub has_order: bool,
     /// Syncs take so many times as long.
     pub slowness: u64,
     /// Each sync takes about so long, if that is not 0: a busy volume, a throttled disk.
@@ -153,7 +153,7 @@ impl Host {
             server: None,
             is_founder: index == 0,
             timing: None,
-            is_forced: false,
+            has_order: false,
             slowness: 1,
             sync_delay: 0,
             starts: 0,

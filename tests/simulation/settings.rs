@@ -72,6 +72,7 @@ impl Settings {
                 fresh: Duration::from_millis(800),
                 grace: Duration::from_secs(1),
                 trust_refused: true,
+                force: false,
                 contacts: Vec::new(),
                 seed: 0,
             },

@@ -33,6 +33,7 @@ fn config(world: &mut World, index: usize) -> lastword::replica::Config {
     if let Some((fresh, grace)) = world.hosts[index].timing {
         (config.fresh, config.grace) = (fresh, grace);
     }
+    config.force = world.hosts[index].has_order;
     config.seed = world.random.next();
     config.contacts = vec![service_address()];
     if world.settings.knows_peers {
@@ -197,7 +198,7 @@ fn started(
         applied: image.applied,
         log,
         damaged: journal.is_none(),
-        force: std::mem::take(&mut world.hosts[index].is_forced),
+        clock: image.clock,
     };
     let config = config(world, index);
     let now = world.hosts[index].clock(world.now);

@@ -38,7 +38,7 @@ fn positions() -> impl Strategy<Value = LogPosition> {
 
 fn reports() -> impl Strategy<Value = Report> {
     let views = (numbers(), numbers(), numbers());
-    let flags = any::<(bool, bool, bool, bool, bool)>();
+    let flags = any::<(bool, bool, bool, bool, bool, bool)>();
     (
         views,
         flags,
@@ -57,6 +57,7 @@ fn reports() -> impl Strategy<Value = Report> {
                 damaged: flags.2,
                 trusts_refused: flags.3,
                 store_damaged: flags.4,
+                ordered: flags.5,
                 last,
                 commit,
                 in_force,

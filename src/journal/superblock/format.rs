@@ -16,7 +16,7 @@
 //!        ├──────────────────┬─────────────┴┬───────────┴──────────┴────────────┘
 //!        │ bindings (count) │ the bindings │
 //!        ├─────────┬────────┴─────┬────────┴───────┬─────────────┐
-//!        │ stood 8 │ forced?      │ descent        │ descent:    │
+//!        │ stood 8 │ ordered?     │ descent        │ descent:    │
 //!        │         │ lineage 12   │ (count)        │ 16 each     │
 //!        ├─────────┴─────────┬────┴────────────────┴─────────────┘
 //!        │ folder mark? 8, 8 │
@@ -299,8 +299,8 @@ fn put_history(out: &mut Vec<u8>, vote: &Vote) {
     let descent = vote.descent.len();
     assert!(descent <= DESCENT_MAX, "{descent} processes");
     put_u64(out, vote.stood.0);
-    put_u8(out, u8::from(vote.forced.is_some()));
-    if let Some(lineage) = vote.forced {
+    put_u8(out, u8::from(vote.ordered.is_some()));
+    if let Some(lineage) = vote.ordered {
         put_u32(out, lineage.counter);
         put_u64(out, lineage.random);
     }
@@ -313,7 +313,7 @@ fn put_history(out: &mut Vec<u8>, vote: &Vote) {
 fn read_history(reader: &mut Reader<'_>, vote: &mut Vote) -> Result<(), InvalidField> {
     vote.stood = ViewNumber(reader.u64()?);
     if reader.flag()? {
-        vote.forced = Some(Lineage {
+        vote.ordered = Some(Lineage {
             counter: reader.u32()?,
             random: reader.u64()?,
         });

@@ -51,7 +51,7 @@ fn vote(bindings: usize, members: usize) -> Vote {
         descent: (1..=bindings as u64)
             .map(|it| member(it).incarnation)
             .collect(),
-        forced: Some(Lineage {
+        ordered: Some(Lineage {
             counter: 5,
             random: 6,
         }),
@@ -87,7 +87,7 @@ fn earlier(counter: u64, vote: Vote, generation: u32) -> Superblock {
         vote: Vote {
             stood: vote.promised,
             descent: vec![incarnation],
-            forced: None,
+            ordered: None,
             ..vote
         },
         generation,

@@ -72,6 +72,7 @@ fn config(seed: u64) -> Config {
         grace: Duration::from_secs(1),
         trust_refused: true,
         contacts: vec![SERVICE.into()],
+        force: false,
         seed,
     }
 }
@@ -304,9 +305,13 @@ impl Rig {
             applied: node.base,
             log: log.collect(),
             damaged: false,
-            force,
+            clock: Timestamp(0),
         };
-        node.replica = Some(Replica::start(start, config(node.process), now).unwrap());
+        let config = Config {
+            force,
+            ..config(node.process)
+        };
+        node.replica = Some(Replica::start(start, config, now).unwrap());
         self.drain(server);
     }
 

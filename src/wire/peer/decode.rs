@@ -138,6 +138,7 @@ fn read_report(fields: &mut Reader<'_>) -> Result<Report, InvalidField> {
         trusts_refused: fields.flag()?,
         disk_ms: fields.u16()?,
         store_damaged: fields.flag()?,
+        ordered: fields.flag()?,
     })
 }
 

@@ -121,6 +121,7 @@ fn put_report(out: &mut Vec<u8>, report: &Report) {
     put_u8(out, u8::from(report.trusts_refused));
     put_u16(out, report.disk_ms);
     put_u8(out, u8::from(report.store_damaged));
+    put_u8(out, u8::from(report.ordered));
 }
 
 fn put_rumour(out: &mut Vec<u8>, rumour: &Rumour) {

@@ -138,7 +138,7 @@ impl World {
     }
 
     /// The hosts in a random order.
-    fn shuffled(&mut self) -> Vec<usize> {
+    pub fn shuffled(&mut self) -> Vec<usize> {
         let mut hosts: Vec<usize> = (0..self.hosts.len()).collect();
         for last in (1..hosts.len()).rev() {
             let other = self.random.index(last + 1);
