@@ -1,7 +1,8 @@
 //! Which server has which id, and where is it reached, by what the log says?
 //!
-//! The primary gives a new server the id above the highest that was ever given, so that no id is given
-//! twice. Where [`SERVERS_MAX`] are given, the one that is needed least makes room ([`ClusterOp::Forget`]).
+//! The primary gives a new server the id above the highest that it knows of. An id may be given twice, if
+//! the server that has the highest is replaced by another at its address; the two are told apart by the random
+//! bits of their processes, and neither continues the other. Where [`SERVERS_MAX`] are given, the one that is needed least makes room ([`ClusterOp::Forget`]).
 
 use std::net::SocketAddr;
 
@@ -76,7 +77,7 @@ impl Replica {
 
     /// Whether there are as many servers as there can be, and one of them is being forgotten: one
     /// that no view needs, and to which there is no link; of several, the one that was not heard for
-    /// longest. The one with the highest id stays, so that no id is given twice.
+    /// longest. The one with the highest id stays, so that its id is not given again at once.
     fn makes_room(&mut self) -> bool {
         let Some(cluster) = &self.cluster else {
             return false;
@@ -104,8 +105,8 @@ impl Replica {
         self.forgetting.is_some()
     }
 
-    /// An id that no server ever had, unless there are too many servers. (Whoever is forgotten
-    /// makes way for one with a higher id, so the highest never falls.)
+    /// The id above the highest, unless there are too many servers. (Whoever is forgotten makes way for
+    /// one with a higher id.)
     fn next_server_id(&self) -> Option<ServerId> {
         let cluster = self.cluster.as_ref()?;
         let given = self.ids_given.iter().map(|(_, server)| *server);

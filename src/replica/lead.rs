@@ -120,6 +120,8 @@ impl Replica {
         }
         self.leading = Leading::No;
         self.guests = None;
+        // The op by which somebody was to make room may be cut off.
+        self.forgetting = None;
         for peer in self.peers.values_mut() {
             peer.progress = None;
         }

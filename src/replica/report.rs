@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use super::peers::Peer;
 use super::{Leading, Replica};
 use crate::types::{OpNumber, ServerId, ServerRecord, View, ViewNumber};
+use crate::wire::peer::Report;
 
 /// What a server is to the cluster at the moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,6 +77,9 @@ pub enum NotReady {
     Backups(u16),
     /// Everything was down, and these may hold newer messages.
     Servers(Vec<ServerRecord>),
+    /// Everything was down, and these servers are back with damaged journals, of which nobody knows what
+    /// was in them.
+    DamagedServers(Vec<ServerRecord>),
     /// Everything was down, and these servers are back with data folders that lack what a process of
     /// theirs acknowledged: older copies.
     Folders(Vec<ServerRecord>),
@@ -107,6 +111,14 @@ impl fmt::Display for NotReady {
                 write_servers(f, servers)?;
                 let pronoun = if servers.len() == 1 { "it" } else { "they" };
                 write!(f, ": {pronoun} may hold newer messages")
+            }
+            Self::DamagedServers(servers) => {
+                f.write_str("waiting for ")?;
+                write_servers(f, servers)?;
+                f.write_str(match servers.len() {
+                    1 => ": it runs, but its journal is damaged, and it may have held newer messages",
+                    _ => ": they run, but their journals are damaged, and may have held newer messages",
+                })
             }
             Self::Folders(servers) => {
                 f.write_str("waiting for the original data folder of ")?;
@@ -265,10 +277,48 @@ impl Replica {
             record.server == self.identity.server || self.is_present(record.server)
         };
         let (copies, absent): (Vec<_>, Vec<_>) = awaited.into_iter().partition(runs);
-        Some(match absent.is_empty() {
-            true => NotReady::Folders(copies),
-            false => NotReady::Servers(absent),
+        let is_damaged = |record: &ServerRecord| {
+            self.linked_report(record.server)
+                .is_some_and(|report| report.damaged)
+        };
+        let (damaged, absent): (Vec<_>, Vec<_>) = absent.into_iter().partition(is_damaged);
+        Some(match (absent.is_empty(), damaged.is_empty()) {
+            (false, _) => NotReady::Servers(absent),
+            (true, false) => NotReady::DamagedServers(damaged),
+            (true, true) => NotReady::Folders(copies),
         })
+    }
+
+    /// What a server that there is a link to has said of itself.
+    fn linked_report(&self, server: ServerId) -> Option<Report> {
+        let peer = self.peers.get(&server).filter(|peer| peer.link.is_some());
+        peer.and_then(|peer| peer.report)
+    }
+
+    /// The last op in the log of this server.
+    pub fn holds(&self) -> OpNumber {
+        self.log.last().op
+    }
+
+    /// Of this server and those that there are links to, the one that holds the most; `None` if none
+    /// holds anything.
+    pub fn holds_most(&self) -> Option<ServerId> {
+        let others = self.peers.keys().copied();
+        let others = others.filter_map(|it| Some((it, self.linked_report(it)?)));
+        let all = others.chain([(self.identity.server, self.report())]);
+        let whole = all.filter(|(_, report)| !report.damaged && report.newest != ViewNumber(0));
+        let held = |(server, report): &(ServerId, Report)| {
+            (report.newest, report.last, std::cmp::Reverse(*server))
+        };
+        whole.max_by_key(held).map(|(server, _)| server)
+    }
+
+    /// Where servers are that have no id yet: their folders are empty.
+    pub fn joiners(&self) -> Vec<SocketAddr> {
+        let mut addresses: Vec<_> = self.joiners.values().map(|it| it.address).collect();
+        addresses.sort_unstable();
+        addresses.dedup();
+        addresses
     }
 
     /// Nothing of the history that this server follows is here yet.

@@ -146,18 +146,37 @@ impl Server {
                     1 => ("it", "its disk is"),
                     _ => ("them", "their disks are"),
                 };
+                let force = self.how_to_force();
                 format!(
-                    "start {them}, or, if {their_disk_is} lost, start one of the others with \
-                     --force-primary"
+                    "start {them} again; if {their_disk_is} lost for good, {force}{}",
+                    match &self.replica.joiners()[..] {
+                        [] => String::new(),
+                        [empty, ..] => format!(
+                            " (the server at {empty} is new and has an empty folder: it replaces none)"
+                        ),
+                    }
                 )
             }
+            NotReady::DamagedServers(servers) => format!(
+                "put the folder of {} back from a backup; if there is none, {}",
+                if servers.len() == 1 { "that server" } else { "those servers" },
+                self.how_to_force()
+            ),
             NotReady::Primary(_) => format!("start one with `server {ip} {port} 1`"),
-            NotReady::Damaged => "start the other servers".to_owned(),
-            NotReady::Folders(_) => {
-                "start it with the original folder; if that is gone, or everything was moved by copying, stop all \
-                 servers and start the one whose STATUS has the highest commit with --force-primary"
-                    .to_owned()
+            NotReady::Damaged => {
+                let force = match self.replica.holds_most() {
+                    Some(_) => self.how_to_force(),
+                    None => "force one of the others".to_owned(),
+                };
+                format!(
+                    "start the other servers; if all run and wait for this one, put its folder back from a backup; \
+                     if there is none, {force}"
+                )
             }
+            NotReady::Folders(_) => format!(
+                "start it with the original folder; if that is gone, or everything was moved by copying, {}",
+                self.how_to_force()
+            ),
             NotReady::Unreached(servers) => {
                 let (them, their_disk_is) = match servers.len() {
                     1 => ("it", "its disk is"),
@@ -174,10 +193,20 @@ impl Server {
                     .to_owned()
             }
             NotReady::Joining(_) => "ask them with STATUS what they wait for, and start no other \
-                 cluster beside them"
+                 cluster beside them; this server's folder is empty, so that it replaces none of theirs"
                 .to_owned(),
             _ => return None,
         })
+    }
+
+    /// Which server to force, if one has to be.
+    fn how_to_force(&self) -> String {
+        match self.replica.holds_most() {
+            Some(server) if server != self.replica.identity().server => format!(
+                "stop server {server}, which holds the most of those that run, and start it with --force-primary"
+            ),
+            _ => "stop this server and start it with --force-primary".to_owned(),
+        }
     }
 
     /// It has taken longer than people are left without a word.

@@ -65,6 +65,7 @@ impl Server {
             let lag = lag.map_or_else(String::new, |lag| format!(" lag {lag}"));
             lines.push(format!("member {server} {condition} {address}{lag}"));
         }
+        lines.push(format!("holds {}", self.replica.holds()));
         lines.push(format!("clients {}", self.clients.len()));
         lines.push(format!("longest-turn-ms {}", self.longest_turn.as_millis()));
         lines.push(format!("longest-sync-ms {}", self.longest_sync.as_millis()));
