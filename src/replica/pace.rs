@@ -6,7 +6,7 @@
 //! way. So each server tells in its report how long its disk took lately, and
 //!
 //! - a linked server may be silent for twice that time beyond the grace, and may take as long
-//!   beyond it to acknowledge an op;
+//!   beyond it to acknowledge an op; a primary whose view has just begun, for four times;
 //! - a candidate, and a voter that has promised it something, wait four times as long as the slowest
 //!   disk among the voters takes beyond their usual patience.
 //!
@@ -131,12 +131,18 @@ impl Replica {
     }
 
     /// How much longer than the grace a linked server may say nothing, or not acknowledge: it may
-    /// be waiting for its disk, and for two syncs in a row.
+    /// be waiting for its disk, and for two syncs in a row. A new primary has more to sync before it has
+    /// time to say anything: that its view is decided, that it is in force, and what clients write at once.
     pub(super) fn disk_allowance(&self, server: ServerId) -> Duration {
         let is_linked = self.peers.get(&server).is_some_and(|p| p.link.is_some());
-        match is_linked && !self.sabotage.impatient {
-            true => self.disk_time(server) * 2,
-            false => Duration::ZERO,
+        if !is_linked || self.sabotage.impatient {
+            return Duration::ZERO;
+        }
+        let allowance = self.disk_time(server) * 4;
+        let is_primary = self.view().is_some_and(|view| view.primary == server);
+        match is_primary && self.called_at.since(self.view_since) <= allowance {
+            true => allowance,
+            false => self.disk_time(server) * 2,
         }
     }
 
