@@ -116,6 +116,8 @@ pub(super) struct Suspect {
     pub first_here: u64,
     /// When the newest Ping was sent that it has echoed.
     pub echoed: Option<Time>,
+    /// How old that may be: until then the process cannot have let a view begin without this server.
+    pub fresh_for: Duration,
     /// How many dials to its address were refused since, far enough apart.
     pub refusals: u32,
     /// When the last of them was.
@@ -125,7 +127,7 @@ pub(super) struct Suspect {
 impl Suspect {
     /// Whether its death may still be proven.
     pub fn is_fresh(&self, config: &Config, now: Time) -> bool {
-        let is_fresh = |at: Time| now.since(at) <= config.fresh;
+        let is_fresh = |at: Time| now.since(at) <= self.fresh_for;
         config.trust_refused && self.echoed.is_some_and(is_fresh)
     }
 }
@@ -232,12 +234,19 @@ impl Peer {
 
     /// Who may have ended, now that the link has. A process that was not there for long has proven
     /// nothing of itself yet, and does not take the place of the one before it.
-    fn suspected(&self, by_peer: bool, config: &Config, now: Time) -> Option<Suspect> {
+    fn suspected(
+        &self,
+        by_peer: bool,
+        fresh_for: Duration,
+        config: &Config,
+        now: Time,
+    ) -> Option<Suspect> {
         let last = Suspect {
             incarnation: self.incarnation?,
             address: self.address?,
             first_here: self.first_here,
             echoed: self.echoed,
+            fresh_for,
             refusals: 0,
             refused_at: None,
         };
@@ -420,6 +429,10 @@ impl Replica {
         let Some(server) = self.links.remove(&link) else {
             return;
         };
+        let Some(peer) = self.peers.get(&server) else {
+            return;
+        };
+        let fresh_for = self.freshness_limit(peer);
         let Some(peer) = self.peers.get_mut(&server) else {
             return;
         };
@@ -428,7 +441,7 @@ impl Replica {
         }
         peer.link = None;
         peer.progress = None;
-        peer.suspect = peer.suspected(by_peer, &self.config, now);
+        peer.suspect = peer.suspected(by_peer, fresh_for, &self.config, now);
         peer.dial = Dial {
             under_way: peer.dial.under_way,
             // At once, but not again and again to one that takes no link from here.

@@ -1,7 +1,7 @@
 //! Which chains of events are too long for chance?
 //!
 //! Some rules are missed only when several things go wrong in a certain order, each just after the
-//! one before. One seed in eight plays such a story instead of the random faults: who has which part
+//! one before. One seed in five plays such a story instead of the random faults: who has which part
 //! in it and how long everything takes is drawn, and the end is the same as that of every other run.
 //! With the rule in its place nothing comes of it.
 

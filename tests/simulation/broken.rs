@@ -1,6 +1,6 @@
 //! Would the simulator notice if a rule were missing?
 //!
-//! Each variant leaves out one of the rules by which nothing is lost. If a few hundred runs do not
+//! Each variant leaves out one of the rules by which nothing is lost. If a thousand runs do not
 //! find it, the runs are too tame.
 
 use super::settings::Broken;

@@ -87,7 +87,7 @@ impl State {
 
     /// Whether `other` is linked, and does not have to follow `server`'s lineage already.
     fn answers(&self, server: Place, other: Place) -> bool {
-        let rank = |place: Place| self.raised[usize::from(self.servers[place].lineage)];
+        let rank = |place: Place| self.rank(self.servers[place].lineage);
         self.linked_in_any(server, other) && rank(other) >= rank(server)
     }
 
@@ -123,13 +123,12 @@ impl State {
 
     /// `server` hears of a higher lineage, and is a learner there from now on.
     fn adopt(&self, server: Place, steps: &mut Steps<'_>) {
-        let rank = |lineage: Lineage| self.raised[usize::from(lineage)];
         for other in self
             .all()
             .filter(|&other| self.linked_in_any(server, other))
         {
             let lineage = self.servers[other].lineage;
-            if rank(lineage) <= rank(self.servers[server].lineage) {
+            if self.rank(lineage) <= self.rank(self.servers[server].lineage) {
                 continue;
             }
             let mut next = *self;
@@ -150,6 +149,12 @@ impl State {
             let broken = lost.then_some(Broken::LostByForce);
             steps.add_checked(Step::Adopt(server as u8, other as u8), next, broken);
         }
+    }
+
+    /// Which lineage is followed: the one with the higher counter, and of two that were forced apart from
+    /// each other the one with the higher bits, for which its number stands.
+    fn rank(&self, lineage: Lineage) -> (u8, Lineage) {
+        (self.raised[usize::from(lineage)], lineage)
     }
 
     /// Whether two processes have a link, or would if they followed the same lineage.

@@ -43,7 +43,7 @@
 //! - That silence counts anew after a server was stalled: here it may count others as silent that
 //!   it had no chance to hear. Nothing breaks even so.
 //! - Clients, their sessions, and with them S4; the service address; leaving with a message.
-//! - Snapshots, damaged disks, old copies of data directories, lineages and `--force-primary`.
+//! - Snapshots, and damage that does not cost a whole journal.
 //! - Frames out of order on one link: links are connections.
 //! - Fairness. [`reachable`] asks whether the protocol *can* go on, not whether duelling candidates
 //!   ever let it.

@@ -222,19 +222,10 @@ pub fn is_in_sync(state: &State) -> bool {
     state.all().any(in_sync)
 }
 
-/// Whether a server was forced to lead, none is about to be, and no two of them were forced apart
-/// from each other: their lineages have the same counter, so that they refuse each other until one
-/// of them is forced once more.
+/// Whether a server was forced to lead, and none is about to be.
 pub fn was_forced(state: &State) -> bool {
-    let counter = |place: Place| state.raised[usize::from(state.servers[place].lineage)];
-    let apart = |one: Place| {
-        state.all().any(|other| {
-            counter(one) == counter(other)
-                && state.servers[one].lineage != state.servers[other].lineage
-        })
-    };
     let about = |place: Place| state.servers[place].wishes;
-    state.lineages > 0 && !state.all().any(|place| apart(place) || about(place))
+    state.lineages > 0 && !state.all().any(about)
 }
 
 /// How many processes are dead.

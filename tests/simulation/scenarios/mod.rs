@@ -1,6 +1,6 @@
 //! Does each fault of the design's table do what stands beside it?
 //!
-//! The numbers in the names are those of `quality.md`, "Faults to survive". Each scenario is played
+//! The numbers in the names are those of the design's table of faults to survive. Each scenario is played
 //! with a number of seeds, which differ in their times; the checker looks on all the while. What is
 //! about real disks, descriptors and clients is tested with real processes, and not here.
 
@@ -11,6 +11,7 @@ mod pauses;
 mod view_changes;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
 
 use lastword::replica::NotReady;
 use lastword::types::ServerId;

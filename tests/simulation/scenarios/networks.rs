@@ -260,3 +260,44 @@ fn whatever_is_cut_a_majority_of_five_that_can_talk_serves() {
         world.expect_a_good_end();
     });
 }
+
+#[test]
+fn two_who_went_on_after_a_shorter_grace_are_not_called_dead_by_the_third() {
+    play(3, 30, |world| {
+        let cut_off = world.random.index(3);
+        let others = world.others(cut_off);
+        for other in &others {
+            let (fresh, grace) = (120 * MILLISECOND, 150 * MILLISECOND);
+            world.hosts[*other].timing =
+                Some((Duration::from_nanos(fresh), Duration::from_nanos(grace)));
+            world.kill(*other);
+            world.expect_serving("without it");
+            world.start(*other);
+            world.expect_settled();
+        }
+        if world.primary() == cut_off {
+            world.kill(cut_off);
+            world.expect_serving("without it");
+            world.start(cut_off);
+            world.expect_settled();
+        }
+        world.isolate(cut_off);
+        // Long enough for their grace, and not for the limit of the third.
+        world.run_for(280 * MILLISECOND);
+        let members = world.hosts[world.primary()]
+            .replica()
+            .view()
+            .map(|it| it.members.len());
+        assert_eq!(members, Some(2), "{}", world.describe());
+        for other in &others {
+            world.kill(*other);
+        }
+        world.mend_all();
+        // What was acknowledged without it, it does not have.
+        world.expect_refusal(&[cut_off], 2 * SECOND);
+        for other in others {
+            world.start(other);
+        }
+        world.expect_a_good_end();
+    });
+}
