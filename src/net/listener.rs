@@ -69,9 +69,10 @@ impl Listener {
         if address.port() != 0 {
             let socket = SockRef::from(&listener.socket);
             // A listening socket that is shut down keeps its address, and listens again when it is told
-            // to. Without SO_REUSEADDR nobody can bind it, with or without that option.
-            socket.shutdown(Shutdown::Read)?;
+            // to. Without SO_REUSEADDR nobody else can bind it, with or without that option; nor may there
+            // be a moment between, in which a server that starts at the same time could.
             socket.set_reuse_address(false)?;
+            socket.shutdown(Shutdown::Read)?;
             listener.is_closed = true;
         }
         Ok(listener)
@@ -210,6 +211,35 @@ mod tests {
         listener.open().unwrap();
         assert_eq!(listener.local_addr(), address);
         std::net::TcpStream::connect(address).unwrap();
+    }
+
+    #[test]
+    fn of_two_who_take_an_address_closed_at_once_one_has_it() {
+        let free = Listener::bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+        let address = free.local_addr();
+        drop(free);
+        let rounds = 300;
+        let begins = std::sync::Barrier::new(2);
+        // How often it was taken, and how often it could be opened then.
+        let take = || {
+            let mut times = (0, 0);
+            for _ in 0..rounds {
+                begins.wait();
+                let taken = Listener::bind_closed(address);
+                begins.wait();
+                if let Ok(mut listener) = taken {
+                    times.0 += 1;
+                    times.1 += usize::from(listener.open().is_ok());
+                }
+            }
+            times
+        };
+        let (one, other) = std::thread::scope(|scope| {
+            let other = scope.spawn(take);
+            (take(), other.join().unwrap())
+        });
+        assert!(one.0 + other.0 <= rounds, "both had it at once");
+        assert_eq!(one.0 + other.0, one.1 + other.1, "it was taken away again");
     }
 
     #[test]

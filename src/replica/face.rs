@@ -273,6 +273,8 @@ pub enum Note {
     SlowDisk(Member, Duration),
     /// This server has given up its place, to come back as a learner.
     Resigned,
+    /// Another server was forced to lead, and this one follows its history from now on.
+    Adopted,
     /// This server has an id now.
     Joined(ServerId),
     /// Ops were cut off that were never acknowledged.

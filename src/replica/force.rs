@@ -188,6 +188,9 @@ impl Replica {
             self.note(Note::ForceRefused(ForceRefusal::Overtaken));
             self.settle_order();
         }
+        if self.log.newest().is_some() {
+            self.note(Note::Adopted);
+        }
         self.identity.lineage = lineage;
         self.vote = Vote {
             descent: std::mem::take(&mut self.vote.descent),

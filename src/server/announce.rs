@@ -220,6 +220,10 @@ impl Server {
                     "the others went on without this server: it comes back as a new process"
                 );
             }
+            Note::Adopted => log::warn!(
+                "another server was forced to lead, and its history counts from now on: what only others have \
+                 acknowledged since is put aside, with everything that this server has"
+            ),
             Note::Joined(server) => log::info!("this is server {server} from now on"),
             // The journal says where it keeps them.
             Note::Cut { .. } => {}

@@ -3,15 +3,25 @@
 
 use std::fs;
 
+use crate::common::files::files;
 use crate::common::server::SERVER;
-use crate::common::text::texts;
+use crate::common::text::{TextClient, texts};
 use crate::rig::Cluster;
 use crate::rig::terminal::Terminal;
 
+/// Where the first record of a segment is.
+const FIRST_RECORD: usize = 4096;
 const FORCE: &[&str] = &["--force-primary", "--yes"];
 
 /// Two servers that wait for a third whose disk is lost, and which alone had the last message.
 fn last_disk_lost() -> Cluster {
+    let cluster = last_one_down();
+    fs::remove_dir_all(cluster.slot(2)).expect("the slot is there");
+    cluster
+}
+
+/// All have ended, one after the other, and the last one alone had the last message.
+fn last_one_down() -> Cluster {
     let mut cluster = Cluster::of_three_that_notice_silence();
     let mut alice = cluster.account("alice");
     alice.send("alice", "everybody has this");
@@ -24,7 +34,6 @@ fn last_disk_lost() -> Cluster {
         .login("alice")
         .send("alice", "only the last one has this");
     cluster[2].kill();
-    fs::remove_dir_all(cluster.slot(2)).expect("the slot is there");
     cluster
 }
 
@@ -135,8 +144,41 @@ fn an_order_has_to_be_confirmed() {
     let shown = terminal.shown();
     assert!(shown.contains("log ends with op "), "{shown}");
     assert!(shown.contains("it was not forced"), "{shown}");
-    // It still waits.
+    // It still waits, and says for how long, what it holds, and what to do.
     cluster[0].take_words_away(&order);
     cluster[0].start();
     until_it_waits(&cluster, 0);
+    let status = TextClient::connect(cluster[0].member()).ask("STATUS").lines;
+    let begins = |word: &str| status.iter().any(|line| line.starts_with(word));
+    assert!(begins("* waiting-s ") && begins("* holds "), "{status:?}");
+    let forces = "stop this server and start it with --force-primary";
+    let says = |line: &String| line.starts_with("* remedy start ") && line.ends_with(forces);
+    assert!(status.iter().any(says), "{status:?}");
+}
+
+/// What was only on the last one's disk is damaged, and it runs: nobody is sent to start it.
+#[test]
+fn a_last_server_that_is_back_with_a_damaged_journal_is_called_that() {
+    let mut cluster = last_one_down();
+    let journal = cluster.slot(2).join("journal");
+    let segment = files(&journal).into_iter().min().expect("a segment");
+    let mut bytes = fs::read(&segment).expect("it can be read");
+    bytes[FIRST_RECORD + 40] ^= 1;
+    fs::write(&segment, bytes).expect("it can be written");
+    for place in 0..3 {
+        cluster[place].start();
+    }
+    cluster[0].until("waits for the damaged one", |status| {
+        let why = status.ready.as_ref().err();
+        why.is_some_and(|why| why.contains("it runs, but its journal is damaged"))
+    });
+    for (place, holds) in [(0, 2), (2, 2)] {
+        let status = TextClient::connect(cluster[place].member())
+            .ask("STATUS")
+            .lines;
+        let id = cluster[holds - 1].id();
+        let forces = format!("stop server {id}, which holds the most of those that run");
+        let says = |line: &String| line.starts_with("* remedy ") && line.contains(&forces);
+        assert!(status.iter().any(says), "{status:?}");
+    }
 }

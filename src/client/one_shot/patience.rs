@@ -98,7 +98,8 @@ impl Patience {
         {
             let (ip, port) = (address.ip(), address.port());
             lines.push(format!(
-                "start one (./server {ip} {port} 1), or name another with --server"
+                "start one (./server {ip} {port} 1), or name another with --server: servers that wait for others are \
+                 at their own addresses alone"
             ));
         }
         lines
