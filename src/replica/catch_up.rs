@@ -163,7 +163,10 @@ impl Replica {
                 progress.feeding = Feeding::Snapshot;
             }
             self.outputs.push_back(Output::SendSnapshot { link });
-            self.note(Note::SnapshotFor(server));
+            // Of a damaged store there is none, and the driver says so.
+            if !self.store_damaged {
+                self.note(Note::SnapshotFor(server));
+            }
         }
     }
 
