@@ -437,8 +437,9 @@ impl Replica {
         }
     }
 
-    /// Another server is about to end.
+    /// Another server is about to end, or leaves the view, perhaps for its disk.
     pub(super) fn peer_leaves(&mut self, server: ServerId) {
+        self.ban_if_slow(server);
         if let Some(peer) = self.peers.get_mut(&server) {
             peer.leaving = true;
         }

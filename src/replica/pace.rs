@@ -17,7 +17,7 @@
 //! disk takes at least [`SLOW_DISK_MIN`] and [`SLOW_DISK_TIMES`] times as long as the slowest of all
 //! other members, at each of at least [`SLOW_SYNCS_MIN`] syncs during [`SLOW_DISK_FOR`], is left
 //! out of the next view, provided that two members remain. (A primary with such a disk asks the
-//! others to take over, as one does that leaves, and is judged anew as a backup.) It catches up as a learner and is admitted again
+//! others to take over, as one does that leaves.) It catches up as a learner and is admitted again
 //! when its disk is no longer that slow, but not before [`SLOW_DISK_BAN`] has passed; each further
 //! exclusion doubles that, up to [`SLOW_DISK_BAN_MAX`], so that a disk that is slow now and then does
 //! not change the view again and again.
@@ -212,6 +212,17 @@ impl Replica {
         if let Some(peer) = self.peers.get_mut(&member.server) {
             peer.ban.begin(now);
             self.note(Note::SlowDisk(member, time));
+        }
+    }
+
+    /// A server leaves the view by itself. Whoever leads after it does not admit it again at once if its
+    /// disk is slow.
+    pub(super) fn ban_if_slow(&mut self, server: ServerId) {
+        let now = self.called_at;
+        if self.is_slow_beside_members(server, MEMBERS_REMAIN)
+            && let Some(peer) = self.peers.get_mut(&server)
+        {
+            peer.ban.begin(now);
         }
     }
 

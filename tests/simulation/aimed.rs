@@ -18,6 +18,8 @@ use super::world::{Event, Repair, World};
 const ONE_IN: u64 = 5;
 /// Which of them.
 const REMAINDER: u64 = 3;
+/// One seed in so many plays a story about orders to lead alone.
+const ORDERS_ONE_IN: u64 = 25;
 /// So many servers play.
 pub const PLAYERS: usize = 3;
 /// How long everybody waits at most for what a story needs.
@@ -67,16 +69,21 @@ impl Story {
         Self::OldCopy,
         Self::OtherGrace,
         Self::ForcedBeside,
-        Self::OrderLeftBehind,
-        Self::ForcedTogether,
         Self::DamagedWhileDown,
         Self::LongCut,
         Self::OtherAddresses,
         Self::CrashLoop,
     ];
 
+    /// Those about orders to lead alone.
+    const ORDERS: &[Self] = &[Self::OrderLeftBehind, Self::ForcedTogether];
+
     /// What a seed plays, if it plays a story.
     pub fn of(seed: u64) -> Option<Self> {
+        if seed % ORDERS_ONE_IN == 1 {
+            let turn = (seed / ORDERS_ONE_IN) as usize % Self::ORDERS.len();
+            return Some(Self::ORDERS[turn]);
+        }
         let turn = (seed / ONE_IN) as usize % Self::ALL.len();
         (seed % ONE_IN == REMAINDER).then(|| Self::ALL[turn])
     }
