@@ -241,10 +241,10 @@ impl Replica {
         self.sabotage.no_freshness || echoed && peer.incarnation == Some(member.incarnation)
     }
 
-    /// How old a Ping may be whose echo proves that a peer has not let another view begin, be it alive
-    /// or dead by now: younger
-    /// than the grace after which the *peer* would call this server silent. It says how long that is,
-    /// since it may have been started with another one; before it has, nothing is proven.
+    /// How old a Ping may be whose echo proves that a peer, be it alive or dead by now, has not let
+    /// another view begin: younger than the grace after which the *peer* would call this server
+    /// silent. It says how long that is, since it may have been started with another one; before it
+    /// has, nothing is proven.
     pub(super) fn freshness_limit(&self, peer: &Peer) -> Duration {
         if self.sabotage.own_limit_only {
             return self.config.fresh;

@@ -1,8 +1,9 @@
 //! Which server has which id, and where is it reached, by what the log says?
 //!
-//! The primary gives a new server the id above the highest that it knows of. An id may be given twice, if
-//! the server that has the highest is replaced by another at its address; the two are told apart by the random
-//! bits of their processes, and neither continues the other. Where [`SERVERS_MAX`] are given, the one that is needed least makes room ([`ClusterOp::Forget`]).
+//! The primary gives a new server the id above the highest that it knows of. An id may be given twice,
+//! if the server that has the highest is replaced by another at its address; the two are told apart by
+//! the random bits of their processes, and neither continues the other. Where [`SERVERS_MAX`] are
+//! given, the one that is needed least makes room ([`ClusterOp::Forget`]).
 
 use std::net::SocketAddr;
 

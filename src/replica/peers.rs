@@ -429,10 +429,8 @@ impl Replica {
         let Some(server) = self.links.remove(&link) else {
             return;
         };
-        let Some(peer) = self.peers.get(&server) else {
-            return;
-        };
-        let fresh_for = self.freshness_limit(peer);
+        let peer = self.peers.get(&server);
+        let fresh_for = peer.map_or(Duration::ZERO, |peer| self.freshness_limit(peer));
         let Some(peer) = self.peers.get_mut(&server) else {
             return;
         };

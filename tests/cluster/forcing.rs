@@ -26,14 +26,7 @@ fn last_one_down() -> Cluster {
     let mut alice = cluster.account("alice");
     alice.send("alice", "everybody has this");
     cluster.until_all_in_sync();
-    for place in [0, 1] {
-        cluster[place].kill();
-        cluster.primary();
-    }
-    cluster
-        .login("alice")
-        .send("alice", "only the last one has this");
-    cluster[2].kill();
+    cluster.end_one_by_one("only the last one has this");
     cluster
 }
 

@@ -19,14 +19,7 @@ fn the_right_folder_is_taken_though_an_old_copy_of_it_runs() {
     let elsewhere = cluster.folder().join("elsewhere");
     std::fs::create_dir(&elsewhere).expect("a folder for the copy");
     copy(&cluster.slot(2), &elsewhere);
-    for place in [0, 1] {
-        cluster[place].kill();
-        cluster.primary();
-    }
-    cluster
-        .login("alice")
-        .send("alice", "only the last one has this");
-    cluster[2].kill();
+    cluster.end_one_by_one("only the last one has this");
 
     // The copy is started in the place of the original, and the others wait.
     let copied = Server::new("the copy", cluster.service(), cluster.folder().join("copy"))

@@ -32,7 +32,10 @@ fn log_in(cluster: &Cluster, name: &str, columns: u16, rows: u16) -> Terminal {
 
 /// Opens the conversation with somebody.
 fn open(terminal: &mut Terminal, name: &str) {
-    terminal.types(&format!("/to {name}{ENTER}"));
+    // Not before it is seen typed is its going a sign.
+    terminal.types(&format!("/to {name}"));
+    terminal.until_shown(&format!("/to {name}"));
+    terminal.types(ENTER);
     terminal.until(&format!("the conversation with {name}"), |shown| {
         !shown.contains("/to") && shown.contains(name)
     });

@@ -94,6 +94,17 @@ impl Cluster {
         self.servers[0].join_from_now_on();
     }
 
+    /// Ends servers 0, 1 and 2, one after the other. Alice sends herself a message to which only the
+    /// last one says OK.
+    pub fn end_one_by_one(&mut self, last_message: &str) {
+        for place in [0, 1] {
+            self[place].kill();
+            self.primary();
+        }
+        self.login("alice").send("alice", last_message);
+        self[2].kill();
+    }
+
     // --- where things are ---
 
     /// The service's address.
