@@ -114,7 +114,7 @@ fn messages_are_laid_out_in_the_order_of_their_fields() {
         sent_at: Time(9),
         wall_clock: Timestamp(8),
         report,
-        fresh: vec![ServerId(3)],
+        fresh: vec![member(3)],
         rumours: vec![Rumour {
             member: member(2),
             promised: ViewNumber(6),
@@ -159,7 +159,8 @@ fn messages_are_laid_out_in_the_order_of_their_fields() {
             PeerMessage::Ping(ping),
             "1004",
             format!(
-                "00000000000000090000000000000008{a_report}00010003{}{a_rumour}",
+                "00000000000000090000000000000008{a_report}0001{}{}{a_rumour}",
+                a_member.replacen("0002", "0003", 1),
                 "0001"
             ),
         ),
@@ -258,7 +259,7 @@ fn lists_at_and_above_their_limits() {
     const REPORT: [u8; 68] = [0; 68];
     let none = &list(0, 0)[..];
     let ping = |fresh, rumours| {
-        let (fresh, rumours) = (list(fresh, 2), list(rumours, 36));
+        let (fresh, rumours) = (list(fresh, 18), list(rumours, 36));
         is_taken(Kind::PEER_PING, &[&[0; 16], &REPORT, &fresh, &rumours])
     };
     assert!(ping(0, 0) && ping(SERVERS_MAX, SERVERS_MAX));

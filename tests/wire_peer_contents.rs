@@ -283,7 +283,7 @@ fn a_list_beyond_its_limit_is_our_own_mistake() {
         sent_at: Time(1),
         wall_clock: Timestamp(1),
         report: Report::default(),
-        fresh: vec![ServerId(1); SERVERS_MAX + 1],
+        fresh: vec![member(1); SERVERS_MAX + 1],
         rumours: Vec::new(),
     }));
 }

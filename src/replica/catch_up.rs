@@ -315,12 +315,12 @@ impl Replica {
             && !self.is_too_slow_to_admit(server, now)
             && peer.report.is_some_and(|report| !report.intact)
             && self.is_fresh(process, now)
-            && self.members_are_fresh_with(server, now);
+            && self.members_are_fresh_with(process, now);
         may.then_some(process)
     }
 
-    /// Every other member has said lately that it is fresh with a server.
-    fn members_are_fresh_with(&self, server: ServerId, now: Time) -> bool {
+    /// Every other member has said lately that it is fresh with a learner.
+    fn members_are_fresh_with(&self, learner: Member, now: Time) -> bool {
         let me = self.identity.server;
         let Some(view) = self.view() else {
             return false;
@@ -328,8 +328,8 @@ impl Replica {
         let mut others = view.members.iter().filter(|m| m.server != me);
         others.all(|member| {
             self.peers.get(&member.server).is_some_and(|peer| {
-                let (servers, said_at) = &peer.fresh_with;
-                servers.contains(&server) && now.since(*said_at) <= self.config.fresh
+                let (processes, said_at) = &peer.fresh_with;
+                processes.contains(&learner) && now.since(*said_at) <= self.config.fresh
             })
         })
     }

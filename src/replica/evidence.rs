@@ -6,14 +6,22 @@
 //!   than G and twice the time that its disk takes. It may be alive, and cut off. Once it is silent,
 //!   it is so until something comes in: that this server waits for its own disk changes nothing.
 //! - **dead**: that very process has ended, and will not run again. Its link was ended by its side;
-//!   then two connects to its own address were refused, or another process answered there; and it
-//!   was fresh at that moment, so that the host which refuses is the one where it ran.
+//!   then two connects to its own address were refused, and no server that is linked here had just
+//!   said that it is fresh with it, or another process answered there; and it was fresh at that moment,
+//!   so that the host which refuses is the one where it ran.
 //!
 //! A refused connect is evidence because a server takes connections at its own address from before its
 //! first message until its process ends. A process that is only starting refuses them, too: it has the
 //! address, so the one before it has ended, and one that is restarted again and again and dies each time
 //! before it can speak does not hide that. It proves the end of a process, and never that of a disk. A
 //! member that hears the process all the same objects (see [`super::promise`]).
+//!
+//! **Witnesses.** Something between two servers may reset their link and refuse their connects, while both live:
+//! each would take the other one for dead and go on alone. So a third one that says in its Pings that it is
+//! fresh with the process is believed rather than the refusals, also if it is no member and would not be asked. A server
+//! whose link ends tells everybody at once, so that this costs no time after a real death. A word counts
+//! for three heartbeats: one that was given before its giver was stalled does not keep a dead process alive for
+//! longer than its death can be proven.
 //!
 //! A later process of the same server may dial first. Then the address is dialed all the same, to see who
 //! answers there, and nobody resigns for the later process' sake before that is known.
@@ -42,6 +50,8 @@ fn milliseconds(time: Time) -> i128 {
 
 /// Refused connects that prove the end of a process.
 const REFUSALS_ENOUGH: u32 = 2;
+/// For so many heartbeats a server's word that it is fresh with another one outweighs refusals.
+const VOUCHED_FOR: u32 = 3;
 /// A freshness limit is at most so much of a peer's grace: the rest is for clocks that do not run
 /// alike.
 const FRESH_PERCENT_OF_GRACE: u32 = 80;
@@ -76,8 +86,9 @@ impl Replica {
     }
 
     pub(super) fn send_ping(&mut self, server: ServerId, now: Time) {
-        let fresh = self.peers.keys().copied();
-        let fresh = fresh.filter(|server| self.is_server_fresh(*server, now));
+        let linked = self.peers.iter();
+        let linked = linked.filter_map(|(server, peer)| peer.process(*server));
+        let fresh = linked.filter(|process| self.is_fresh(*process, now));
         let ping = Ping {
             sent_at: now,
             wall_clock: self.own_clock,
@@ -238,7 +249,7 @@ impl Replica {
         };
         let limit = self.freshness_limit(peer);
         let echoed = peer.echoed.is_some_and(|at| now.since(at) <= limit);
-        self.sabotage.no_freshness || echoed && peer.incarnation == Some(member.incarnation)
+        echoed && peer.incarnation == Some(member.incarnation)
     }
 
     /// How old a Ping may be whose echo proves that a peer, be it alive or dead by now, has not let
@@ -254,10 +265,19 @@ impl Replica {
         limit.min(self.config.fresh)
     }
 
-    /// Whether the process that is linked is fresh.
-    pub(super) fn is_server_fresh(&self, server: ServerId, now: Time) -> bool {
-        let process = self.peers.get(&server).and_then(|p| p.process(server));
-        process.is_some_and(|process| self.is_fresh(process, now))
+    /// Whether another server, be it a member or not, has just said that it is fresh with a process.
+    fn is_vouched_for(&self, process: Member, now: Time) -> bool {
+        let lately = self.config.heartbeat * VOUCHED_FOR;
+        let vouches = |server: ServerId, peer: &Peer| {
+            let (processes, said_at) = &peer.fresh_with;
+            server != process.server
+                && peer.link.is_some()
+                && processes.contains(&process)
+                && now.since(*said_at) <= lately
+        };
+        let mut peers = self.peers.iter();
+        let is_asked = !self.sabotage.no_witness && !self.sabotage.no_veto;
+        is_asked && peers.any(|(server, peer)| vouches(*server, peer))
     }
 
     /// Whether nothing of this process came in for more than G. A process of which a successor was
@@ -345,7 +365,11 @@ impl Replica {
         }
         suspect.refusals += 1;
         suspect.refused_at = Some(now);
-        if suspect.refusals >= REFUSALS_ENOUGH {
+        let process = Member {
+            server,
+            incarnation: suspect.incarnation,
+        };
+        if suspect.refusals >= REFUSALS_ENOUGH && !self.is_vouched_for(process, now) {
             self.establish_dead(server, now);
         }
     }

@@ -287,8 +287,10 @@ pub struct Sabotage {
     pub promise_not_saved: bool,
     /// Only the newest view counts, not all standing ones.
     pub newest_view_only: bool,
-    /// Nobody objects to being called silent or dead.
+    /// Nobody objects to being called silent or dead, and nobody says whom it hears.
     pub no_veto: bool,
+    /// Refused connects prove a death whoever else says that it hears the process.
+    pub no_witness: bool,
     /// A server stands and votes though a promise binds it.
     pub unbound: bool,
     /// A higher counter passes for descent.

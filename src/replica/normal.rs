@@ -79,7 +79,7 @@ impl Replica {
         let me = self.identity.server;
         self.view().is_some_and(|view| {
             let mut others = view.members.iter().filter(|m| m.server != me);
-            others.all(|member| self.is_fresh(*member, now))
+            self.sabotage.no_freshness || others.all(|member| self.is_fresh(*member, now))
         })
     }
 

@@ -77,8 +77,8 @@ pub(super) struct Peer {
     pub report: Option<Report>,
     /// The views that it said it stands in.
     pub standing: Vec<View>,
-    /// Whom it said it is fresh with, and when it said so.
-    pub fresh_with: (Vec<ServerId>, Time),
+    /// The processes that it said it is fresh with, and when it said so.
+    pub fresh_with: (Vec<Member>, Time),
     /// It is about to end, or to give up its place.
     pub leaving: bool,
     /// Since when its disk is much slower than all others', while this server leads.
@@ -450,6 +450,8 @@ impl Replica {
         }
         self.unsettled = true;
         self.dial_those_due(now);
+        // Nobody is to take this server any longer for one that hears the other.
+        self.ping_all(now);
     }
 
     /// Closes a link.

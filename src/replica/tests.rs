@@ -9,8 +9,10 @@ use rig::Rig;
 
 use super::{Condition, NotReady, Role, apply_to_cluster};
 use crate::types::{
-    ClusterId, ClusterOp, Incarnation, Lineage, Member, OpNumber, ServerId, View, ViewNumber,
+    ClusterId, ClusterOp, Incarnation, Lineage, Member, OpNumber, ServerId, Time, Timestamp, View,
+    ViewNumber,
 };
+use crate::wire::peer::{PeerMessage, Ping};
 
 #[test]
 fn a_founder_without_backups_serves_at_once() {
@@ -105,6 +107,39 @@ fn any_two_of_three_die_and_the_last_one_serves() {
             assert_eq!(rig.replica(last).view().unwrap().members.len(), 3);
         }
     }
+}
+
+#[test]
+fn a_word_that_a_process_is_heard_outweighs_refused_connects_until_it_is_withdrawn_or_old() {
+    let mut rig = Rig::three();
+    let dead = rig.replica(2).me();
+    rig.kill(2);
+    rig.run_ms(40);
+    assert!(
+        rig.replica(1).is_dead(dead),
+        "the third has said at once that it hears it no more"
+    );
+
+    let mut rig = Rig::three();
+    let dead = rig.replica(2).me();
+    rig.pause(3);
+    rig.run_ms(1);
+    let word = Ping {
+        sent_at: Time(0),
+        wall_clock: Timestamp(0),
+        report: rig.replica(3).report(),
+        fresh: vec![dead],
+        rumours: Vec::new(),
+    };
+    rig.say(3, 1, PeerMessage::Ping(word));
+    rig.kill(2);
+    rig.run_ms(300);
+    assert!(
+        !rig.replica(1).is_dead(dead),
+        "three heartbeats have passed since it was given"
+    );
+    rig.run_ms(25);
+    assert!(rig.replica(1).is_dead(dead));
 }
 
 #[test]

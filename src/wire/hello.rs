@@ -26,7 +26,7 @@ pub const PROTOCOL_VERSION: u16 = 1;
 
 /// The version of the messages between servers that is spoken here. All servers of a cluster have to
 /// speak the same.
-pub const LINK_VERSION: u16 = 3;
+pub const LINK_VERSION: u16 = 4;
 
 /// What each side says first.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -112,8 +112,8 @@ pub struct Ping {
     pub wall_clock: Timestamp,
     /// What it says of itself.
     pub report: Report,
-    /// Servers that it is fresh with.
-    pub fresh: Vec<ServerId>,
+    /// The processes that it has a link to and is fresh with.
+    pub fresh: Vec<Member>,
     /// What it last heard others say of themselves: a report may concern somebody whom they cannot
     /// reach.
     pub rumours: Vec<Rumour>,

@@ -31,7 +31,8 @@ pub enum Story {
     /// A view is decided, and before the other member has it the two are cut apart: the one has a
     /// majority in the old view, and the other one in the new. (Each standing view is asked.)
     HalfAView,
-    /// The link of two is reset and refused, and a third hears both. (Who hears somebody objects.)
+    /// The link of two is reset and refused, and a third hears both. (A member that hears somebody objects,
+    /// and who is no member says whom it hears.)
     OneLinkRefused,
     /// A folder is copied, its server serves alone later, and the copy is put back and started again
     /// and again. (A counter does not prove descent, and a copy is no original.)
@@ -119,6 +120,10 @@ impl World {
                     self.expect_settled();
                     self.one_link_refused();
                 }
+                if self.random.percent(60) {
+                    self.expect_settled();
+                    self.link_beside_a_learner_refused();
+                }
             }
             Story::LeftOut => self.left_out(),
             Story::OldCopy => self.old_copy(),
@@ -197,8 +202,43 @@ impl World {
     fn one_link_refused(&mut self) {
         let one = self.random.index(PLAYERS);
         let other = self.others(one)[self.random.index(PLAYERS - 1)];
-        let is_both = self.random.percent(50);
         self.checker.heard = self.hosts.iter().filter_map(|it| it.server).collect();
+        self.refuse_link(one, other);
+    }
+
+    /// The same while the third is a learner: it is asked by nobody, and each of the two would go on
+    /// without the other one.
+    fn link_beside_a_learner_refused(&mut self) {
+        let learner = self.random.index(PLAYERS);
+        let others = self.others(learner);
+        self.kill(learner);
+        let are_two = self.run_until(PATIENCE, |it| {
+            let serving = it.serving();
+            serving.len() == 1 && serving[0] != learner
+        });
+        self.while_random(0, 500 * MILLISECOND);
+        // It is not admitted before it has the log on its disk. (Who is stalled tells nobody whom it hears.)
+        self.hosts[learner].sync_delay = 40 * MILLISECOND;
+        self.start(learner);
+        let is_linked = self.run_until(PATIENCE, |it| {
+            others.iter().all(|other| it.are_linked(learner, *other))
+        });
+        // Its first Pings are there and echoed, and the next ones, too.
+        self.while_random(150 * MILLISECOND, 300 * MILLISECOND);
+        let members = self.hosts[others[0]].replica().view();
+        if are_two && is_linked && members.is_some_and(|view| view.members.len() == 2) {
+            self.checker.heard = others
+                .iter()
+                .filter_map(|it| self.hosts[*it].server)
+                .collect();
+            self.refuse_link(others[0], others[1]);
+        }
+        self.hosts[learner].sync_delay = 0;
+    }
+
+    /// Refuses and resets what two say to each other, one way or both ways, for less than the grace.
+    fn refuse_link(&mut self, one: usize, other: usize) {
+        let is_both = self.random.percent(50);
         self.refuse(one, other);
         if is_both {
             self.refuse(other, one);
@@ -310,25 +350,30 @@ impl World {
             Duration::from_millis(grace * 3 / 4),
             Duration::from_millis(grace),
         );
-        for other in self.others(primary) {
-            self.hosts[other].timing = Some(timing);
-            self.kill(other);
-            self.while_random(0, 300 * MILLISECOND);
-            self.start(other);
-            self.expect_settled();
-        }
-        if self.serving() != [primary] {
-            return;
-        }
         for _ in 0..self.random.between(1, 3) {
+            for other in self.others(primary) {
+                self.hosts[other].timing = Some(timing);
+                self.kill(other);
+                self.while_random(0, 300 * MILLISECOND);
+            }
+            // The next times, somebody else led.
+            self.run_until(PATIENCE, |it| it.serving() == [primary]);
+            for other in self.others(primary) {
+                self.start(other);
+            }
+            self.expect_settled();
+            if self.serving() != [primary] {
+                return;
+            }
             for other in self.others(primary) {
                 self.cut_apart(primary, other);
             }
-            // Some people look for another server, and some stay.
-            for _ in 0..6 {
-                self.while_random(80 * MILLISECOND, 160 * MILLISECOND);
-                self.break_lines(primary, 50);
+            // Some people come back once, some look for another server then, and some stay.
+            for _ in 0..3 {
+                self.while_random(50 * MILLISECOND, 150 * MILLISECOND);
+                self.break_lines(primary, 40);
             }
+            self.while_random(500 * MILLISECOND, SECOND);
             self.while_random(0, SECOND);
             self.mend_all();
             self.while_random(SECOND, 2 * SECOND);

@@ -18,8 +18,10 @@ pub enum Variant {
     PromiseNotSynced,
     /// A candidate asks the members of its newest view alone.
     NoStandingViews,
-    /// Nobody objects.
+    /// Nobody objects, and nobody says whom he hears.
     NoVeto,
+    /// Refused connects are believed, though somebody says that he hears the process.
+    NoWitness,
     /// A promise binds nobody.
     Unbound,
     /// A process with a higher counter passes for one that continues another.
@@ -63,6 +65,7 @@ impl Variant {
         Self::PromiseNotSynced,
         Self::NoStandingViews,
         Self::NoVeto,
+        Self::NoWitness,
         Self::Unbound,
         Self::CounterForDescent,
         Self::CopiesUndetected,
@@ -89,6 +92,7 @@ impl Variant {
             Self::PromiseNotSynced => "promise-not-synced",
             Self::NoStandingViews => "no-standing-views",
             Self::NoVeto => "no-veto",
+            Self::NoWitness => "no-witness",
             Self::Unbound => "unbound",
             Self::CounterForDescent => "counter-for-descent",
             Self::CopiesUndetected => "copies-undetected",
@@ -113,6 +117,19 @@ impl Variant {
         Self::ALL.iter().copied().find(|it| it.name() == name)
     }
 
+    /// A seed that has found it, where the first hundred do not. It only saves the time of the runs before it.
+    pub fn was_found_by(self) -> u64 {
+        match self {
+            Self::NoFreshness | Self::OwnLimitOnly => 323,
+            Self::NoVeto => 208,
+            Self::NoWitness => 908,
+            Self::CopiesUndetected => 418,
+            Self::ListensEarly => 198,
+            Self::Impatient => 130,
+            _ => 0,
+        }
+    }
+
     pub fn broken(self) -> Broken {
         let mut broken = Broken::default();
         match self {
@@ -121,6 +138,7 @@ impl Variant {
             Self::PromiseNotSynced => broken.promise_not_synced = true,
             Self::NoStandingViews => broken.replica.newest_view_only = true,
             Self::NoVeto => broken.replica.no_veto = true,
+            Self::NoWitness => broken.replica.no_witness = true,
             Self::Unbound => broken.replica.unbound = true,
             Self::CounterForDescent => broken.replica.counter_for_descent = true,
             Self::CopiesUndetected => broken.copies_undetected = true,

@@ -81,7 +81,7 @@ fn pings() -> impl Strategy<Value = Ping> {
         any::<u64>(),
         any::<u64>(),
         reports(),
-        server_lists(),
+        vec(processes(), 0..=SERVERS_MAX),
         vec(rumours, 0..=SERVERS_MAX),
     )
         .prop_map(|(sent_at, wall_clock, report, fresh, rumours)| Ping {

@@ -118,7 +118,7 @@ fn read_ping(fields: &mut Reader<'_>) -> Result<Ping, InvalidField> {
         sent_at: Time(fields.u64()?),
         wall_clock: Timestamp(fields.u64()?),
         report: read_report(fields)?,
-        fresh: read_list(fields, SERVERS_MAX, read_server)?,
+        fresh: read_list(fields, SERVERS_MAX, read_member)?,
         rumours: read_list(fields, SERVERS_MAX, read_rumour)?,
     })
 }

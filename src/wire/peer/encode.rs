@@ -103,7 +103,7 @@ fn put_ping(out: &mut Vec<u8>, ping: &Ping) {
     put_u64(out, ping.sent_at.0);
     put_u64(out, ping.wall_clock.0);
     put_report(out, &ping.report);
-    put_list(out, SERVERS_MAX, &ping.fresh, put_server);
+    put_list(out, SERVERS_MAX, &ping.fresh, put_listed_member);
     put_list(out, SERVERS_MAX, &ping.rumours, put_rumour);
 }
 
