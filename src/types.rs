@@ -13,8 +13,8 @@ mod outcome;
 mod text;
 
 pub use cluster::{
-    Binding, Cluster, ClusterId, Incarnation, Lineage, LogPosition, Member, ServerRecord, View,
-    ViewMark, Vote,
+    Binding, Cluster, ClusterId, Incarnation, Lineage, LogPosition, Member, ServerRecord,
+    TrustRefused, View, ViewMark, Vote,
 };
 pub use credentials::{InvalidPassword, Password, Secret, SecretHash};
 pub use name::{InvalidName, Name};

@@ -105,7 +105,7 @@ fn messages_are_laid_out_in_the_order_of_their_fields() {
         damaged: true,
         stood: ViewNumber(7),
         grace_ms: 1000,
-        trusts_refused: true,
+        trust_refused: TrustRefused::OnThisHost,
         disk_ms: 6,
         store_damaged: false,
         ordered: true,

@@ -12,6 +12,7 @@ use lastword::limits::{
     BACKUPS_DEFAULT, CLIENTS_MAX_DEFAULT, CLIENTS_PER_IP_MAX_DEFAULT, MEMBERS_MAX,
 };
 use lastword::server::{self, Options};
+use lastword::types::TrustRefused;
 
 #[path = "shared/documents.rs"]
 mod documents;
@@ -77,8 +78,8 @@ struct Arguments {
     /// How long a server may be silent before the others go on without it
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = time)]
     grace: Duration,
-    /// Whether a refused connect proves that a process has ended: yes or no
-    #[arg(long, value_name = "yes/no", default_value = "yes", value_parser = ["yes", "no"], hide_possible_values = true)]
+    /// Whether a refused connect proves that a process has ended: yes, no, or auto: only on the same host
+    #[arg(long, value_name = "auto/yes/no", default_value = "auto", value_parser = ["auto", "yes", "no"], hide_possible_values = true)]
     trust_refused: String,
     /// Lead alone, though other servers may hold newer messages: those are lost
     #[arg(long)]
@@ -166,7 +167,11 @@ impl Arguments {
         options.heartbeat = self.heartbeat;
         options.fresh = self.fresh;
         options.grace = self.grace;
-        options.trust_refused = self.trust_refused == "yes";
+        options.trust_refused = match self.trust_refused.as_str() {
+            "yes" => TrustRefused::Everywhere,
+            "no" => TrustRefused::Nowhere,
+            _ => TrustRefused::OnThisHost,
+        };
         options.force_primary = self.force_primary;
         options.yes = self.yes;
         options.cluster_key = self.cluster_key;

@@ -9,8 +9,8 @@
 //! Not every refusal comes from the machine that was asked. A firewall or a router on the way that
 //! says by ICMP that the port is unreachable (which is how many of them reject) looks like a reset,
 //! but for what it leaves in the socket's queue of errors. It may stand before a server that is
-//! alive. (Older kernels leave nothing there, and a firewall can send resets as well: for networks
-//! where that may happen there is `--trust-refused no`.)
+//! alive. (Older kernels leave nothing there, and a firewall can send resets as well: so between hosts
+//! refusals are believed only with `--trust-refused yes`.)
 //!
 //! A connection to an address where nobody listens may reach itself: the kernel gives it that very
 //! port as its own, and the two ends of one socket greet each other. That is a refusal, too.

@@ -6,18 +6,18 @@
 //!   than G and twice the time that its disk takes. It may be alive, and cut off. Once it is silent,
 //!   it is so until something comes in: that this server waits for its own disk changes nothing.
 //! - **dead**: that very process has ended, and will not run again. Its link was ended by its side;
-//!   then two connects to its own address were refused, and no server that is linked here had just
-//!   said that it is fresh with it, or another process answered there; and it was fresh at that moment,
-//!   so that the host which refuses is the one where it ran.
+//!   then another process answered at its own address, or two connects to it were refused there, and that can
+//!   be believed; and it was fresh at that moment, so that the host which refuses is the one where it ran.
 //!
-//! A refused connect is evidence because a server takes connections at its own address from before its
+//! **Refused connects.** Between two hosts there may be something that refuses connects in the name of the other one,
+//! and resets its links. So refusals are believed only within a host, unless an operator knows the network
+//! ([`TrustRefused`]). One is evidence because a server takes connections at its own address from before its
 //! first message until its process ends. A process that is only starting refuses them, too: it has the
 //! address, so the one before it has ended, and one that is restarted again and again and dies each time
 //! before it can speak does not hide that. It proves the end of a process, and never that of a disk. A
 //! member that hears the process all the same objects (see [`super::promise`]).
 //!
-//! **Witnesses.** Something between two servers may reset their link and refuse their connects, while both live:
-//! each would take the other one for dead and go on alone. So a third one that says in its Pings that it is
+//! **Witnesses.** Even so two servers may take each other for dead, and each go on alone. So a third one that says in its Pings that it is
 //! fresh with the process is believed rather than the refusals, also if it is no member and would not be asked. A server
 //! whose link ends tells everybody at once, so that this costs no time after a real death. A word counts
 //! for three heartbeats: one that was given before its giver was stalled does not keep a dead process alive for
@@ -33,6 +33,7 @@
 //! `the_end_of_a_link_is_no_echo` of the model finds that. (Nor would it help to tell the excluded:
 //! such a message may still wait in the memory of the process that is killed.)
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use super::descent::gossiped;
@@ -40,7 +41,9 @@ use super::face::Note;
 use super::peers::{DeadProcess, Peer, REFUSALS_APART};
 use super::{Leading, Replica};
 use crate::limits::{CLOCK_AHEAD_MAX, SERVERS_MAX};
-use crate::types::{Binding, Incarnation, Member, ServerId, Time, Timestamp, ViewNumber};
+use crate::types::{
+    Binding, Incarnation, Member, ServerId, Time, Timestamp, TrustRefused, ViewNumber,
+};
 use crate::wire::peer::{PeerMessage, Ping, Proposal, Report, Rumour, Standing};
 
 /// A moment of this server's clock, in milliseconds.
@@ -343,9 +346,8 @@ impl Replica {
     /// process of its server may come before the proof.
     pub(super) fn may_be_dead(&self, member: Member) -> bool {
         let suspect = self.peers.get(&member.server).and_then(|it| it.suspect);
-        let is_examined = suspect.is_some_and(|it| {
-            it.incarnation == member.incarnation && it.is_fresh(&self.config, self.called_at)
-        });
+        let is_examined = suspect
+            .is_some_and(|it| it.incarnation == member.incarnation && it.is_fresh(self.called_at));
         is_examined || self.is_dead(member)
     }
 
@@ -369,8 +371,26 @@ impl Replica {
             server,
             incarnation: suspect.incarnation,
         };
-        if suspect.refusals >= REFUSALS_ENOUGH && !self.is_vouched_for(process, now) {
+        let address = suspect.address.ip();
+        if suspect.refusals >= REFUSALS_ENOUGH
+            && self.trusts_refusals_of(address)
+            && !self.is_vouched_for(process, now)
+        {
             self.establish_dead(server, now);
+        }
+    }
+
+    /// Whether a refused connect to this address proves that nobody listens there, and not only that something in
+    /// between says so. The most careful of all servers decides: it would be of no use to be the only one.
+    fn trusts_refusals_of(&self, address: IpAddr) -> bool {
+        let others = self.peers.values().filter_map(|peer| peer.report);
+        let mine = self.config.trust_refused;
+        let least = others.map(|it| it.trust_refused).fold(mine, Ord::min);
+        match least {
+            _ if self.sabotage.refusals_believed => true,
+            TrustRefused::Nowhere => false,
+            TrustRefused::OnThisHost => address.is_loopback() || address == self.config.own_ip,
+            TrustRefused::Everywhere => true,
         }
     }
 
@@ -391,15 +411,7 @@ impl Replica {
             server,
             incarnation: suspect.incarnation,
         };
-        let is_proven = match self.sabotage.no_freshness {
-            true => self.config.trust_refused,
-            false => suspect.is_fresh(&self.config, now),
-        };
-        let all_trust_refused = self
-            .peers
-            .values()
-            .all(|peer| peer.report.is_none_or(|report| report.trusts_refused));
-        if !is_proven || !all_trust_refused {
+        if !self.sabotage.no_freshness && !suspect.is_fresh(now) {
             return;
         }
         let is_news = !self.is_dead(member);
@@ -451,7 +463,7 @@ impl Replica {
     fn reported(&mut self, server: ServerId, report: Report) {
         let mine = self.report();
         let differs =
-            report.grace_ms != mine.grace_ms || report.trusts_refused != mine.trusts_refused;
+            report.grace_ms != mine.grace_ms || report.trust_refused != mine.trust_refused;
         let Some(peer) = self.peers.get_mut(&server) else {
             return;
         };

@@ -1,11 +1,11 @@
 //! What goes in, and what comes out?
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use crate::types::{
     Cluster, ClusterId, Incarnation, Lineage, LogPosition, Member, OpNumber, ServerId, Timestamp,
-    Vote,
+    TrustRefused, Vote,
 };
 use crate::wire::peer::PeerMessage;
 use crate::wire::prepare::Entry;
@@ -27,8 +27,10 @@ pub struct Config {
     pub fresh: Duration,
     /// G: how long somebody may be unheard before being called silent.
     pub grace: Duration,
-    /// A refused connect proves that a process has ended.
-    pub trust_refused: bool,
+    /// Whose refused connects prove that a process has ended.
+    pub trust_refused: TrustRefused,
+    /// The address of this host on which this server listens: refusals of the same one come from this host.
+    pub own_ip: IpAddr,
     /// Where else to look for the cluster, beside the servers that are known: the service's
     /// address, and what the operator named.
     pub contacts: Vec<SocketAddr>,

@@ -289,6 +289,8 @@ pub struct Sabotage {
     pub newest_view_only: bool,
     /// Nobody objects to being called silent or dead, and nobody says whom it hears.
     pub no_veto: bool,
+    /// Refused connects prove a death, whatever may be between two hosts.
+    pub refusals_believed: bool,
     /// Refused connects prove a death whoever else says that it hears the process.
     pub no_witness: bool,
     /// A server stands and votes though a promise binds it.
@@ -599,7 +601,7 @@ impl Replica {
             damaged: self.damaged,
             stood: self.vote.stood,
             grace_ms: u32::try_from(self.config.grace.as_millis()).unwrap_or(u32::MAX),
-            trusts_refused: self.config.trust_refused,
+            trust_refused: self.config.trust_refused,
             disk_ms: Report::ms_of(self.pace.slowest(self.called_at)),
             store_damaged: self.store_damaged,
             ordered: self.order.is_some(),

@@ -126,9 +126,9 @@ pub(super) struct Suspect {
 
 impl Suspect {
     /// Whether its death may still be proven.
-    pub fn is_fresh(&self, config: &Config, now: Time) -> bool {
+    pub fn is_fresh(&self, now: Time) -> bool {
         let is_fresh = |at: Time| now.since(at) <= self.fresh_for;
-        config.trust_refused && self.echoed.is_some_and(is_fresh)
+        self.echoed.is_some_and(is_fresh)
     }
 }
 
@@ -228,19 +228,13 @@ impl Peer {
     }
 
     /// The process that may have ended, as long as that may be proven.
-    fn examined(&self, config: &Config, now: Time) -> Option<Suspect> {
-        self.suspect.filter(|suspect| suspect.is_fresh(config, now))
+    fn examined(&self, now: Time) -> Option<Suspect> {
+        self.suspect.filter(|suspect| suspect.is_fresh(now))
     }
 
     /// Who may have ended, now that the link has. A process that was not there for long has proven
     /// nothing of itself yet, and does not take the place of the one before it.
-    fn suspected(
-        &self,
-        by_peer: bool,
-        fresh_for: Duration,
-        config: &Config,
-        now: Time,
-    ) -> Option<Suspect> {
+    fn suspected(&self, by_peer: bool, fresh_for: Duration, now: Time) -> Option<Suspect> {
         let last = Suspect {
             incarnation: self.incarnation?,
             address: self.address?,
@@ -250,10 +244,10 @@ impl Peer {
             refusals: 0,
             refused_at: None,
         };
-        if by_peer && last.is_fresh(config, now) {
+        if by_peer && last.is_fresh(now) {
             return Some(last);
         }
-        let before = self.examined(config, now);
+        let before = self.examined(now);
         before.or(Some(last).filter(|_| by_peer))
     }
 
@@ -439,7 +433,7 @@ impl Replica {
         }
         peer.link = None;
         peer.progress = None;
-        peer.suspect = peer.suspected(by_peer, fresh_for, &self.config, now);
+        peer.suspect = peer.suspected(by_peer, fresh_for, now);
         peer.dial = Dial {
             under_way: peer.dial.under_way,
             // At once, but not again and again to one that takes no link from here.
@@ -511,7 +505,7 @@ impl Replica {
             }
         }
         for peer in self.peers.values_mut() {
-            let examined = peer.examined(&self.config, now);
+            let examined = peer.examined(now);
             let is_urgent = examined.is_some();
             if peer.address == Some(address) || examined.is_some_and(|it| it.address == address) {
                 peer.dial.failed(is_urgent, now);
@@ -530,7 +524,7 @@ impl Replica {
     pub(super) fn forget_suspects(&mut self, now: Time) {
         for peer in self.peers.values_mut() {
             let is_kept = self.sabotage.no_freshness && peer.link.is_none();
-            if !is_kept && peer.examined(&self.config, now).is_none() {
+            if !is_kept && peer.examined(now).is_none() {
                 peer.suspect = None;
             }
         }

@@ -9,8 +9,8 @@ use rig::Rig;
 
 use super::{Condition, NotReady, Role, apply_to_cluster};
 use crate::types::{
-    ClusterId, ClusterOp, Incarnation, Lineage, Member, OpNumber, ServerId, Time, Timestamp, View,
-    ViewNumber,
+    ClusterId, ClusterOp, Incarnation, Lineage, Member, OpNumber, ServerId, Time, Timestamp,
+    TrustRefused, View, ViewNumber,
 };
 use crate::wire::peer::{PeerMessage, Ping};
 
@@ -106,6 +106,54 @@ fn any_two_of_three_die_and_the_last_one_serves() {
             }
             assert_eq!(rig.replica(last).view().unwrap().members.len(), 3);
         }
+    }
+}
+
+#[test]
+fn between_hosts_a_refused_connect_proves_a_death_only_where_the_network_is_known() {
+    let three_hosts = |trust: [TrustRefused; 3]| {
+        let mut rig = Rig::new();
+        rig.on_hosts(trust[0]);
+        rig.found(2);
+        rig.run_ms(50);
+        for trust in &trust[1..] {
+            rig.on_hosts(*trust);
+            rig.join();
+            rig.run_ms(1000);
+        }
+        assert_eq!(rig.replica(1).view().unwrap().members.len(), 3);
+        rig
+    };
+    use TrustRefused::{Everywhere, Nowhere, OnThisHost};
+    let mut rig = three_hosts([Everywhere; 3]);
+    rig.kill(2);
+    rig.run_ms(300);
+    rig.kill(1);
+    rig.run_ms(300);
+    assert!(rig.replica(3).serves());
+
+    // The most careful one decides.
+    for careful in [OnThisHost, Nowhere] {
+        let mut rig = three_hosts([Everywhere, careful, Everywhere]);
+        rig.kill(3);
+        rig.run_ms(900);
+        assert_eq!(rig.replica(1).view().unwrap().members.len(), 3);
+        rig.run_ms(500);
+        assert_eq!(
+            rig.replica(1).view().unwrap().members.len(),
+            2,
+            "of three, one may be silent"
+        );
+        rig.kill(1);
+        rig.run_ms(5000);
+        assert!(
+            !rig.replica(2).serves(),
+            "the primary may have been cut off, and go on alone"
+        );
+        // Its next process answers at its address: that cannot be forged.
+        rig.restart(1);
+        rig.run_ms(1500);
+        assert!(rig.replica(1).serves() || rig.replica(2).serves());
     }
 }
 

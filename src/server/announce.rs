@@ -251,7 +251,7 @@ impl Server {
             Note::OptionsDiffer(server) => log::warn!(
                 "server {server} was started with another --grace or --trust-refused than this one: until they \
                  are alike, a primary proves itself by the shorter grace, an election waits for the longer one, \
-                 and refused connects prove nothing where one has --trust-refused no"
+                 and the most careful --trust-refused is that of all"
             ),
             Note::GivesWay => log::warn!(
                 "the store here is damaged: the other servers are asked to go on without this one, which comes \

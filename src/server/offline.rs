@@ -23,7 +23,7 @@ use crate::limits::{
 use crate::net::clock;
 use crate::replica::{Config, Entry, Input, Output, Replica, Ticket};
 use crate::store::{SqliteStore, Store};
-use crate::types::{ChatOp, Op, OpNumber, Outcome, Timestamp};
+use crate::types::{ChatOp, Op, OpNumber, Outcome, Timestamp, TrustRefused};
 use crate::wire::operation::{decode_op, encode_op};
 
 /// The slot that is founded in.
@@ -73,7 +73,8 @@ impl Offline {
             heartbeat: HEARTBEAT_DEFAULT,
             fresh: FRESH_DEFAULT,
             grace: GRACE_DEFAULT,
-            trust_refused: true,
+            trust_refused: TrustRefused::OnThisHost,
+            own_ip: member.ip(),
             contacts: Vec::new(),
             force: false,
             seed: random(),

@@ -8,6 +8,7 @@ use crate::limits::{
     BACKUPS_DEFAULT, CLIENTS_MAX_DEFAULT, CLIENTS_PER_IP_MAX_DEFAULT, FRESH_DEFAULT, GRACE_DEFAULT,
     HEARTBEAT_DEFAULT, REBIND_DELAY_DEFAULT,
 };
+use crate::types::TrustRefused;
 
 /// Everything that a server is told at its start.
 #[derive(Clone, Debug)]
@@ -38,8 +39,8 @@ pub struct Options {
     pub fresh: Duration,
     /// How long a server may be unheard before it is called silent.
     pub grace: Duration,
-    /// A refused connect proves that a process has ended.
-    pub trust_refused: bool,
+    /// Whose refused connects prove that a process has ended.
+    pub trust_refused: TrustRefused,
     /// Lead alone, whatever others may hold: what only they have is lost.
     pub force_primary: bool,
     /// `force_primary` needs no answer on a terminal.
@@ -72,7 +73,7 @@ impl Options {
             heartbeat: HEARTBEAT_DEFAULT,
             fresh: FRESH_DEFAULT,
             grace: GRACE_DEFAULT,
-            trust_refused: true,
+            trust_refused: TrustRefused::OnThisHost,
             force_primary: false,
             yes: false,
             cluster_key: None,

@@ -257,6 +257,7 @@ fn begin(
         fresh: options.fresh,
         grace: options.grace,
         trust_refused: options.trust_refused,
+        own_ip: opened.disk.member_address().ip(),
         force: options.force_primary,
         contacts,
         seed: random(),

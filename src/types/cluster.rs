@@ -36,6 +36,22 @@ pub struct Incarnation {
     pub random: u64,
 }
 
+/// Whose refused connects prove that a process has ended, in the order of less to more trust.
+///
+/// Something between two hosts, a firewall say, may refuse a connect in the name of the other host, and reset what it
+/// has with it. Within a host nothing is in between.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum TrustRefused {
+    /// Nobody's.
+    Nowhere,
+    /// Those of the host on which a server runs itself.
+    #[default]
+    OnThisHost,
+    /// Everybody's.
+    Everywhere,
+}
+
 /// A process that belongs to a view.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Member {

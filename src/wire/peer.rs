@@ -20,7 +20,7 @@ use std::time::Duration;
 use crate::limits::{DISK_TIME_MAX, MEMBERS_MAX, VIEWS_REMEMBERED_MAX};
 use crate::types::{
     Incarnation, Lineage, LogPosition, Member, OpNumber, ServerId, ServerRecord, Time, Timestamp,
-    View, ViewMark, ViewNumber,
+    TrustRefused, View, ViewMark, ViewNumber,
 };
 
 use super::prepare::Entry;
@@ -144,9 +144,8 @@ pub struct Report {
     /// How long it waits before it calls a member silent, in milliseconds. A primary's proof that it
     /// still leads has to be younger than that.
     pub grace_ms: u32,
-    /// It takes a refused connect for the end of a process. One server that does not is enough for
-    /// nobody to do so.
-    pub trusts_refused: bool,
+    /// Whose refused connects it takes for the end of a process. The most careful of all servers decides.
+    pub trust_refused: TrustRefused,
     /// How long its disk took for a sync lately, in milliseconds, at most
     /// [`DISK_TIME_MAX`].
     pub disk_ms: u16,

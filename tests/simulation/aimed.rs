@@ -8,6 +8,7 @@
 use std::time::Duration;
 
 use lastword::replica::{NotReady, Role};
+use lastword::types::TrustRefused;
 
 use super::process::Arrival;
 use super::random::Random;
@@ -93,7 +94,7 @@ impl Story {
     /// that the log does not say.
     pub fn settings(random: &mut Random) -> Settings {
         let mut settings = Settings::drawn(PLAYERS, random);
-        settings.config.trust_refused = true;
+        settings.config.trust_refused = TrustRefused::Everywhere;
         settings.loss_per_mille = 0;
         settings.duplicates_per_mille = 0;
         settings.long_sync_per_mille = 0;

@@ -20,6 +20,8 @@ pub enum Variant {
     NoStandingViews,
     /// Nobody objects, and nobody says whom he hears.
     NoVeto,
+    /// Refused connects are believed on any network.
+    RefusalsBelieved,
     /// Refused connects are believed, though somebody says that he hears the process.
     NoWitness,
     /// A promise binds nobody.
@@ -65,6 +67,7 @@ impl Variant {
         Self::PromiseNotSynced,
         Self::NoStandingViews,
         Self::NoVeto,
+        Self::RefusalsBelieved,
         Self::NoWitness,
         Self::Unbound,
         Self::CounterForDescent,
@@ -92,6 +95,7 @@ impl Variant {
             Self::PromiseNotSynced => "promise-not-synced",
             Self::NoStandingViews => "no-standing-views",
             Self::NoVeto => "no-veto",
+            Self::RefusalsBelieved => "refusals-believed",
             Self::NoWitness => "no-witness",
             Self::Unbound => "unbound",
             Self::CounterForDescent => "counter-for-descent",
@@ -122,6 +126,7 @@ impl Variant {
         match self {
             Self::NoFreshness | Self::OwnLimitOnly => 323,
             Self::NoVeto => 208,
+            Self::RefusalsBelieved => 584,
             Self::NoWitness => 908,
             Self::CopiesUndetected => 418,
             Self::ListensEarly => 198,
@@ -138,6 +143,7 @@ impl Variant {
             Self::PromiseNotSynced => broken.promise_not_synced = true,
             Self::NoStandingViews => broken.replica.newest_view_only = true,
             Self::NoVeto => broken.replica.no_veto = true,
+            Self::RefusalsBelieved => broken.replica.refusals_believed = true,
             Self::NoWitness => broken.replica.no_witness = true,
             Self::Unbound => broken.replica.unbound = true,
             Self::CounterForDescent => broken.replica.counter_for_descent = true,

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use lastword::store::{Found, Query, Range, Scope, Store};
-use lastword::types::OpNumber;
+use lastword::types::{OpNumber, TrustRefused};
 
 use super::aimed::{PLAYERS, Story};
 use super::broken::Variant;
@@ -113,11 +113,14 @@ impl Plan {
             _ => 3,
         };
         let mut settings = Settings::drawn(self.servers.unwrap_or(drawn), &mut random);
-        settings.config.trust_refused = random.percent(90);
+        let is_trusting = random.percent(90);
+        if !is_trusting {
+            settings.config.trust_refused = TrustRefused::OnThisHost;
+        }
         if let Some(variant) = self.variant {
             settings.broken = variant.broken();
         }
-        let faults = Faults::drawn(&mut random, settings.config.trust_refused);
+        let faults = Faults::drawn(&mut random, is_trusting);
         // What the network and the disks do wrong now and then begins with the other faults.
         let bad = settings.clone();
         settings.loss_per_mille = 0;

@@ -1,9 +1,11 @@
 //! How large is a simulated cluster, and how good are its network and its disks?
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use lastword::client::failover;
 use lastword::replica::{Config, Sabotage};
+use lastword::types::TrustRefused;
 
 use super::random::Random;
 
@@ -71,7 +73,8 @@ impl Settings {
                 heartbeat: Duration::from_millis(100),
                 fresh: Duration::from_millis(800),
                 grace: Duration::from_secs(1),
-                trust_refused: true,
+                trust_refused: TrustRefused::Everywhere,
+                own_ip: IpAddr::from([10, 0, 0, 0]),
                 force: false,
                 contacts: Vec::new(),
                 seed: 0,

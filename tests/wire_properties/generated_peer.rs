@@ -55,7 +55,11 @@ fn reports() -> impl Strategy<Value = Report> {
                 intact: flags.0,
                 leads: flags.1,
                 damaged: flags.2,
-                trusts_refused: flags.3,
+                trust_refused: [
+                    TrustRefused::Nowhere,
+                    TrustRefused::OnThisHost,
+                    TrustRefused::Everywhere,
+                ][usize::from(flags.3) + usize::from(flags.4)],
                 store_damaged: flags.4,
                 ordered: flags.5,
                 last,

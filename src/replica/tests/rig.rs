@@ -1,7 +1,7 @@
 //! Some servers with instant disks and links of one millisecond.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use crate::replica::{
@@ -9,7 +9,7 @@ use crate::replica::{
 };
 use crate::types::{
     AccountId, ChatOp, Cluster, ClusterId, Incarnation, Lineage, LogPosition, Op, OpNumber, Origin,
-    ServerId, Time, Timestamp, Vote,
+    ServerId, Time, Timestamp, TrustRefused, Vote,
 };
 use crate::wire::Decoded;
 use crate::wire::operation::{decode_op, encode_op};
@@ -27,6 +27,8 @@ pub struct Rig {
     /// What is on its way, with when it arrives.
     mail: Vec<(Time, u16, Mail)>,
     acknowledged: Vec<u64>,
+    /// Whose refusals the next servers believe, each on a host of its own; `None`: all run on one host.
+    hosts: Option<TrustRefused>,
 }
 
 /// One data folder, and the process that runs in it. Nodes are numbered in the order in which they
@@ -65,15 +67,10 @@ pub struct Copy {
 
 const SERVICE: ([u8; 4], u16) = ([127, 0, 0, 1], 5000);
 
-fn config(seed: u64) -> Config {
-    Config {
-        heartbeat: Duration::from_millis(100),
-        fresh: Duration::from_millis(800),
-        grace: Duration::from_secs(1),
-        trust_refused: true,
-        contacts: vec![SERVICE.into()],
-        force: false,
-        seed,
+fn host_ip(host: Option<u16>) -> IpAddr {
+    match host {
+        Some(host) => IpAddr::from([10, 0, 0, host as u8]),
+        None => IpAddr::from([127, 0, 0, 1]),
     }
 }
 
@@ -88,6 +85,26 @@ impl Rig {
             taken: Vec::new(),
             mail: Vec::new(),
             acknowledged: Vec::new(),
+            hosts: None,
+        }
+    }
+
+    /// From now on each new server has a host of its own.
+    pub fn on_hosts(&mut self, trust_refused: TrustRefused) {
+        self.hosts = Some(trust_refused);
+    }
+
+    fn config(&self, seed: u64, number: u16) -> Config {
+        let host = self.hosts.is_some().then_some(number);
+        Config {
+            heartbeat: Duration::from_millis(100),
+            fresh: Duration::from_millis(800),
+            grace: Duration::from_secs(1),
+            trust_refused: self.hosts.unwrap_or_default(),
+            own_ip: host_ip(host),
+            contacts: vec![SERVICE.into()],
+            force: false,
+            seed,
         }
     }
 
@@ -123,7 +140,8 @@ impl Rig {
 
     fn add(&mut self, cluster: u128, server: u16) -> u16 {
         let number = self.nodes.len() as u16 + 1;
-        let address: SocketAddr = ([127, 0, 0, 1], 5000 + number).into();
+        let ip = host_ip(self.hosts.is_some().then_some(number));
+        let address = SocketAddr::new(ip, 5000 + number);
         let identity = Identity {
             cluster: ClusterId(cluster),
             lineage: Lineage {
@@ -159,17 +177,17 @@ impl Rig {
 
     pub fn found(&mut self, backups: u16) {
         let number = self.add(77, 1);
-        let now = self.now;
+        let (now, config) = (self.now, self.config(1, number));
         let node = self.node(number);
-        node.replica = Some(Replica::found(node.identity, backups, config(1), now));
+        node.replica = Some(Replica::found(node.identity, backups, config, now));
         self.drain(number);
     }
 
     pub fn join(&mut self) {
         let number = self.add(0, 0);
-        let now = self.now;
+        let (now, config) = (self.now, self.config(number.into(), number));
         let node = self.node(number);
-        node.replica = Some(Replica::join(node.identity, config(number.into()), now));
+        node.replica = Some(Replica::join(node.identity, config, now));
         self.drain(number);
     }
 
@@ -177,10 +195,11 @@ impl Rig {
     pub fn replace(&mut self, server: u16) -> u16 {
         let number = self.add(0, 0);
         let (now, address) = (self.now, self.node(server).address);
+        let config = self.config(number.into(), number);
         let node = self.node(number);
         node.address = address;
         node.identity.address = address;
-        node.replica = Some(Replica::join(node.identity, config(number.into()), now));
+        node.replica = Some(Replica::join(node.identity, config, now));
         self.drain(number);
         number
     }
@@ -307,10 +326,12 @@ impl Rig {
             damaged: false,
             clock: Timestamp(0),
         };
+        let seed = node.process;
         let config = Config {
             force,
-            ..config(node.process)
+            ..self.config(seed, server)
         };
+        let node = self.node(server);
         node.replica = Some(Replica::start(start, config, now).unwrap());
         self.drain(server);
     }

@@ -11,8 +11,8 @@ use crate::limits::{
     SNAPSHOT_PART_BYTES, VIEWS_REMEMBERED_MAX,
 };
 use crate::types::{
-    ErrorCode, LogPosition, OpNumber, ServerId, ServerRecord, Time, Timestamp, View, ViewMark,
-    ViewNumber,
+    ErrorCode, LogPosition, OpNumber, ServerId, ServerRecord, Time, Timestamp, TrustRefused, View,
+    ViewMark, ViewNumber,
 };
 
 use super::super::cluster::{
@@ -135,7 +135,7 @@ fn read_report(fields: &mut Reader<'_>) -> Result<Report, InvalidField> {
         damaged: fields.flag()?,
         stood: ViewNumber(fields.u64()?),
         grace_ms: fields.u32()?,
-        trusts_refused: fields.flag()?,
+        trust_refused: read_trust(fields)?,
         disk_ms: fields.u16()?,
         store_damaged: fields.flag()?,
         ordered: fields.flag()?,
@@ -279,6 +279,17 @@ fn read_list<'a, T>(
         ));
     }
     (0..count).map(|_| read_item(fields)).collect()
+}
+
+fn read_trust(fields: &mut Reader<'_>) -> Result<TrustRefused, InvalidField> {
+    match fields.u8()? {
+        0 => Ok(TrustRefused::Nowhere),
+        1 => Ok(TrustRefused::OnThisHost),
+        2 => Ok(TrustRefused::Everywhere),
+        _ => Err(InvalidField::OutOfRange(
+            "whose refusals are believed is 0, 1 or 2",
+        )),
+    }
 }
 
 fn read_server(fields: &mut Reader<'_>) -> Result<ServerId, InvalidField> {

@@ -118,7 +118,7 @@ fn put_report(out: &mut Vec<u8>, report: &Report) {
     put_u8(out, u8::from(report.damaged));
     put_u64(out, report.stood.0);
     put_u32(out, report.grace_ms);
-    put_u8(out, u8::from(report.trusts_refused));
+    put_u8(out, report.trust_refused as u8);
     put_u16(out, report.disk_ms);
     put_u8(out, u8::from(report.store_damaged));
     put_u8(out, u8::from(report.ordered));
