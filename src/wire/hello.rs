@@ -342,7 +342,7 @@ mod tests {
             &[0, 0, 0, 0, 0, 0, 0, 5],                         // nonce
             &[0, 0, 0, 0, 0, 0, 0, 6, 0, 0, 0, 0, 0, 0, 0, 7], // ancestor
             &[1, 4, 127, 0, 0, 1, 0x13, 0x88],                 // service
-            &[0, 3],                                           // version
+            &[0, 4],                                           // version
         ];
         assert_eq!(to_server, longer(to_client.clone(), &fields.concat()));
         assert_eq!(read(&to_client), Some(server()));
